@@ -26,8 +26,8 @@ export interface Payloads extends PayloadSettings {
 
 interface PayloadCodecOptions {
   /**
-   * Called with the key's id before it encodes for the first time, and until it has answered nothing is handed over; then from time to
-   * time, so that whoever retires a key knows which are used still.
+   * Called with the key's id before it encodes for the first time, or again after a long while, and until it has answered nothing is
+   * handed over; then from time to time, so that whoever retires a key knows which are used still.
    */
   announce?: (keyId: string) => Promise<void>;
   /** @default the process's clock, in ms */
@@ -39,8 +39,11 @@ interface PayloadCodecOptions {
 const payloadProto = proto.temporal.api.common.v1.Payload;
 const encoding = 'binary/encrypted';
 const keyIdField = 'encryption-key-id';
-/** Under half of what `soulfra secrets retire-payload-key` takes for lately. */
-const announceEveryMs = 20 * 60_000;
+/** A key by which nobody has encoded for longer than this may be retired. */
+export const lastUseHoldsMs = 60 * 60_000;
+const announceEveryMs = lastUseHoldsMs / 3;
+/** Older than this it may be taken for retired before the next one is heard of. */
+const announcedForMs = 2 * announceEveryMs;
 const nonceBytes = 12;
 const tagBytes = 16;
 
@@ -62,31 +65,25 @@ function createPayloadCodec(settings: PayloadSettings, options: PayloadCodecOpti
   const ring = new Map(settings.keys.map((key) => [payloadKeyId(key), Buffer.from(key, 'base64url')]));
   const [first] = ring;
   const now = options.now ?? Date.now;
-  let announced: Promise<void> | undefined;
-  let announcedAt = 0;
+  /** Under way: once for all that come meanwhile. */
+  let announcing: Promise<void> | undefined;
+  let announcedAt = Number.NEGATIVE_INFINITY;
 
-  /** Once for all that come meanwhile; a failure is tried again by whoever comes next. */
+  /** A key that was announced lately is known, so nobody waits for the next time; a failure is tried again by whoever comes next. */
   async function announce(keyId: string): Promise<void> {
-    if (announced !== undefined && now() - announcedAt > announceEveryMs) announceAgain(keyId);
-    if (announced === undefined) {
-      announced = Promise.resolve(options.announce?.(keyId));
-      announcedAt = now();
-    }
-    try {
-      await announced;
-    } catch (err) {
-      announced = undefined;
-      throw err;
-    }
+    const age = now() - announcedAt;
+    if (age <= announceEveryMs) return;
+    announcing ??= announceNow(keyId).finally(() => {
+      announcing = undefined;
+    });
+    if (age > announcedForMs) return announcing;
+    announcing.catch(() => undefined);
   }
 
-  /** The key is known, so nobody waits for it; where Temporal is away, what is handed over is told so besides. */
-  function announceAgain(keyId: string): void {
-    const before = announcedAt;
-    announcedAt = now();
-    options.announce?.(keyId).catch(() => {
-      announcedAt = before;
-    });
+  async function announceNow(keyId: string): Promise<void> {
+    const at = now();
+    await options.announce?.(keyId);
+    announcedAt = at;
   }
 
   function opened(payload: Payload): Payload {

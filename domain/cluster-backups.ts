@@ -155,18 +155,19 @@ export function nextBackupType(backups: readonly ClusterBackup[], keepDays: numb
 }
 
 /**
- * Whether what a repository has no more was let go by age, and not lost: backups that it does not list, and changes before the first one
- * that the oldest of them needs. Where it lists none, nothing was.
+ * Whether what a repository has no more was let go by age, and not lost: backups that it does not list, and changes, and histories of
+ * their lines, before the first one that the oldest of them needs. Where it lists none, nothing was.
  * @param path in the repository
  */
 export function isLetGo(path: string, backups: readonly ClusterBackup[]): boolean {
   const [top, , name = '', ...rest] = path.split('/');
   if (backups.length === 0 || rest.length === 0) return false;
   if (top === 'backup') return /^\d{8}-\d{6}F/.test(name) && !backups.some(({ label }) => label === name);
-  const change = /^[0-9A-F]{24}/.exec(rest.at(-1)!)?.[0];
+  // A history has the number of its line of changes alone.
+  const change = /^(?:[0-9A-F]{24}|[0-9A-F]{8}(?=\.history))/.exec(rest.at(-1)!)?.[0];
   const needed = backups.map(({ archive }) => archive?.start);
   // A backup that does not say what it needs may need all.
-  return change !== undefined && needed.every((first) => !!first && change < first);
+  return change !== undefined && needed.every((first) => !!first && change < first.slice(0, change.length));
 }
 
 /** What a backup says of who made it. Characters that its command line takes. */

@@ -11,6 +11,7 @@ import type { Logger } from 'pino';
 const prefix = 'soulfra.payload-key.';
 const { History } = proto.temporal.api.history.v1;
 const { Schedule } = proto.temporal.api.schedule.v1;
+const { DescribeWorkflowExecutionResponse } = proto.temporal.api.workflowservice.v1;
 /** PERMISSION_DENIED and UNIMPLEMENTED of gRPC: a namespace that is somebody else's to change. */
 const notOurs = new Set([7, 12]);
 
@@ -95,7 +96,7 @@ async function setKey(connection: ToTemporal, namespace: string, keyId: string, 
 const atOnce = 8;
 
 /**
- * Open workflows whose history has something under this key, and Schedules that would begin one with it: each of them ends whoever
+ * Open workflows whose history has something under this key, or what an activity of theirs last said of how far it is, and Schedules that would begin one with it: each of them ends whoever
  * takes it up without the key.
  * @param most stops once it has found as many
  */
@@ -118,7 +119,7 @@ export async function heldUnderKey(
       const page = await workflowService.listWorkflowExecutions({ namespace, query, nextPageToken });
       return { items: page.executions ?? [], nextPageToken: page.nextPageToken };
     }),
-    async ({ execution }) => ((await isInHistory(execution)) ? `workflow ${execution?.workflowId}` : undefined),
+    async ({ execution }) => ((await isOf(execution)) ? `workflow ${execution?.workflowId}` : undefined),
   );
   await look(
     pagesOf(async (nextPageToken) => {
@@ -132,7 +133,10 @@ export async function heldUnderKey(
   );
   return found;
 
-  async function isInHistory(execution: proto.temporal.api.common.v1.IWorkflowExecution | null | undefined) {
+  async function isOf(execution: proto.temporal.api.common.v1.IWorkflowExecution | null | undefined) {
+    // No event has what an activity says while it is under way, and its next try is given it.
+    const described = await workflowService.describeWorkflowExecution({ namespace, execution: execution ?? null });
+    if (names(DescribeWorkflowExecutionResponse.encode(described).finish())) return true;
     const pages = pagesOf(async (nextPageToken) => {
       const asked = { namespace, execution: execution ?? null, nextPageToken };
       const page = await workflowService.getWorkflowExecutionHistory(asked);

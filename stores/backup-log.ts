@@ -43,6 +43,14 @@ export async function openBackupLog(url: string) {
       }
     },
 
+    /** Before the session ends. */
+    async unlock(): Promise<void> {
+      await client.query('select pg_advisory_unlock($1::bigint)', [lockNumbers.backup]);
+    },
+
+    /** Of who reads a repository whole, beside whom backups are made. @returns whether it was free */
+    lockReading: () => take(lockNumbers.repositoryReading),
+
     /** Of drills of a cluster, which have one folder. @throws UNAVAILABLE */
     async lockDrill(): Promise<void> {
       if (!(await take(lockNumbers.drill)))
@@ -91,6 +99,11 @@ export async function openBackupLog(url: string) {
       );
     },
 
+    /** Of one that is done: when it was read, it was not whole. */
+    async foundDamaged(id: string, reason: string): Promise<void> {
+      await client.query(`update backups set state = 'failed', reason = $2 where id = $1`, [id, reason]);
+    },
+
     async drillBegun(id: string, backupId: string): Promise<void> {
       await client.query(
         `update restore_drills set state = 'failed', ended_at = clock_timestamp(), reason = 'it was cut off' where state = 'running' and id <> $1`,
@@ -119,3 +132,4 @@ export async function openBackupLog(url: string) {
     end: () => client.end(),
   };
 }
+export type BackupLog = Awaited<ReturnType<typeof openBackupLog>>;

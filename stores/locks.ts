@@ -76,6 +76,8 @@ export const lockNumbers = {
   machineLogins: 7_205_590,
   /** One try to restore at a time. */
   drill: 7_205_591,
+  /** One reads the repository of backups and its copy to the last byte; backups are made beside it. */
+  repositoryReading: 7_205_592,
 } as const;
 
 /**

@@ -56,7 +56,7 @@ async function generatedIsUpToDate(): Promise<boolean> {
 /** Of our own files where whoever checks has the tool: none of them comes with npm. CI brings what Debian has. */
 const ifInstalled: Array<[tool: string, args: string[], files: RegExp]> = [
   ['shellcheck', ['--severity=warning'], /(?:\.sh|^\.ci\/run)$/],
-  ['hadolint', ['--failure-threshold', 'warning'], /(?:^|\/)(?:[\w.-]+\.)?Dockerfile(?:\.[\w.-]+)?$/],
+  ['hadolint', ['--no-color', '--failure-threshold', 'info'], /(?:^|\/)(?:[\w.-]+\.)?Dockerfile(?:\.[\w.-]+)?$/],
 ];
 
 function ownFilesAreClean([tool, args, wanted]: (typeof ifInstalled)[number]): boolean {

@@ -9,6 +9,7 @@ import { announcePayloadKey } from '../integrations/payload-keys.ts';
 import { openProcessLog } from '../observability/process-log.ts';
 import { runClusterPart } from './backup-part.ts';
 import { createBackupWorker } from './coordination.ts';
+import { type CopyOutcome, createCopyWord } from './copy-word.ts';
 import { requirePayloadKeys } from './payload-keys.ts';
 import { installRuntime } from './runtime.ts';
 
@@ -54,30 +55,27 @@ async function keepRepository(): Promise<void> {
     }
     await waited(prepareEveryMs);
   }
-  told = '';
+  const heard = createCopyWord();
   while (!signal.aborted) {
-    // While a backup is made nothing is known of it.
-    const reason = (await copied()) ?? told;
-    if (reason !== told && !signal.aborted) {
+    const reason = heard(await copied(), Date.now());
+    if (reason !== undefined && !signal.aborted) {
       if (reason === '') log.info('the second copy is kept');
       else log.error({ reason }, 'the second copy is not kept');
     }
-    told = reason;
     await waited(copyEveryMs);
   }
 }
 
-/** @returns why it is not; empty: it is, or none is asked for; undefined: somebody else is at it */
-async function copied(): Promise<string | undefined> {
+async function copied(): Promise<CopyOutcome> {
   try {
-    if (readClusterPlace(clusterFile!).second === null) return '';
+    if (readClusterPlace(clusterFile!).second === null) return { reason: '' };
     const { copy, isBusy } = (await runClusterPart(['copy'], signal)) as {
       copy: { reason: string } | null;
       isBusy: boolean;
     };
-    return isBusy ? undefined : (copy?.reason ?? '');
+    return isBusy ? 'busy' : { reason: copy?.reason ?? '' };
   } catch (err) {
-    return err instanceof Error ? err.message : String(err);
+    return { reason: err instanceof Error ? err.message : String(err) };
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Payload } from '@temporalio/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { payloadKeyId } from '../../config/payload-codec.ts';
+import { lastUseHoldsMs, payloadKeyId } from '../../config/payload-codec.ts';
 import { DomainError, isDomainError } from '../../domain/errors.ts';
 import { announcedPayloadKeys, heldUnderKey, retirePayloadKey } from '../../integrations/payload-keys.ts';
 import type { ApiContext } from '../context.ts';
@@ -11,8 +11,6 @@ import type { Api } from '../types.ts';
 
 /** A page of a history, as Temporal's UI sends it. */
 const bodyLimit = 8 * 2 ** 20;
-/** A process that encodes says so more often. */
-const lately = 60 * 60_000;
 const unreadableField = 'soulfra-unreadable';
 /** As browsers may keep what a preflight was answered. */
 const preflightSeconds = 600;
@@ -199,7 +197,7 @@ export function codecRoutes(app: Api, { payloads, principals, temporal, temporal
   });
 
   async function refuseWhileUsed({ id, used }: { id: string; used: string | null }): Promise<void> {
-    if (used !== null && Date.now() - Date.parse(used) < lately)
+    if (used !== null && Date.now() - Date.parse(used) < lastUseHoldsMs)
       throw new DomainError(
         'CONFLICT',
         `a process encoded by ${id} at ${used}, within the hour: put another key first everywhere, start all anew, and come back`,

@@ -56,10 +56,13 @@ export function tellMachines({ folder, units, coordination, standby, machines }:
         `    tar -C ${out} -T ${out}/machines/${id}.files -cf - | ssh root@${id} 'mkdir -p soulfra-deploy && tar -C soulfra-deploy -xpf -'`,
       ),
     );
+    line(dim(`    there, as root: in a checkout, npx soulfra deploy apply --out ~/soulfra-deploy --machine ${id}`));
+    line(dim('    without one, in this order:'));
+    // What `.env` says of CPUs is of the machine that it was made on.
     for (const file of [...(id === standby ? ['standby.yaml'] : []), `inference-${id}.yaml`])
       line(
         dim(
-          `    ssh root@${id} docker compose --project-directory soulfra-deploy -f soulfra-deploy/${file} up -d --wait`,
+          `    ssh root@${id} 'SOULFRA_CPUS=$(nproc) docker compose --project-directory soulfra-deploy -f soulfra-deploy/${file} up -d --wait'`,
         ),
       );
   }

@@ -24,6 +24,7 @@ import { readStamp } from '../embedded/version.ts';
 import { type AddEntry, compareFile, readArchive, writeArchive } from './archive.ts';
 import { dataFiles, keysFile, readDataFile } from './data-files.ts';
 import { fullDisk, mustOwn, needRoom, sizeOf } from './folders.ts';
+import { logged } from './logged.ts';
 import type { Seal } from './seal.ts';
 import { onEnd } from './on-end.ts';
 import { copyTo, findShelved, lastSize, openShelf, partOf, prune, readShelf, shelve } from './shelf.ts';
@@ -66,40 +67,35 @@ export async function createBackup(options: CreateOptions): Promise<Created> {
   mustOwn(home.dir);
   const log = await openBackupLog(url);
   let id: string | undefined;
-  const forget = onEnd(async () => (id === undefined ? undefined : log.failed(id, 'it was ended')));
-  try {
-    await log.lock();
-    const origin = await log.origin();
-    const settings = await log.settings();
-    // Where there are backups there was a key: another one would close the next ones, until nothing is left that the old one opens.
-    const shelves = [folder, ...options.folders, ...(settings.to === undefined ? [] : [settings.to])].flatMap(
-      readShelf,
-    );
-    const seal = await options.seal(shelves.every(({ tag }) => tag !== tagOf(origin)));
-    id = options.id ?? backupIdOf(await log.now());
-    const name = nameOf({ id, origin });
-    openShelf(folder, name.tag);
-    await log.begin(id, folder);
-    // One that was killed after it had its record is whole: what is left to do is done.
-    const known = findShelved(folder, { id, origin });
-    const record = known ?? (await make({ ...options, id, origin, seal }, url));
-    const copy =
-      options.alone || settings.to === undefined ? null : await second(record, folder, settings.to, progress);
-    // Only now: until the new one was read back, an old one may be the last good one.
-    const deleted = options.alone ? [] : prune(folder, record, settings.keep);
-    if (copy?.reason === '') deleted.push(...prune(copy.folder, record, settings.keep));
-    await log.done(id, { bytes: record.archive.bytes, rows: record.rows, copyReason: copy?.reason ?? '' });
-    const { keyFile } = seal;
-    return { record, archive: join(folder, archiveName(name)), copy, deleted: [...new Set(deleted)], keyFile };
-  } catch (err) {
-    const told = fullDisk(err);
-    if (id !== undefined)
-      await log.failed(id, told instanceof Error ? told.message : String(told)).catch(() => undefined);
-    throw told;
-  } finally {
-    forget();
-    await log.end();
-  }
+  return logged(
+    log,
+    async (reason) => (id === undefined ? undefined : log.failed(id, reason)),
+    async () => {
+      await log.lock();
+      const origin = await log.origin();
+      const settings = await log.settings();
+      // Where there are backups there was a key: another one would close the next ones, until nothing is left that the old one opens.
+      const shelves = [folder, ...options.folders, ...(settings.to === undefined ? [] : [settings.to])].flatMap(
+        readShelf,
+      );
+      const seal = await options.seal(shelves.every(({ tag }) => tag !== tagOf(origin)));
+      id = options.id ?? backupIdOf(await log.now());
+      const name = nameOf({ id, origin });
+      openShelf(folder, name.tag);
+      await log.begin(id, folder);
+      // One that was killed after it had its record is whole: what is left to do is done.
+      const known = findShelved(folder, { id, origin });
+      const record = known ?? (await make({ ...options, id, origin, seal }, url));
+      const copy =
+        options.alone || settings.to === undefined ? null : await second(record, folder, settings.to, progress);
+      // Only now: until the new one was read back, an old one may be the last good one.
+      const deleted = options.alone ? [] : prune(folder, record, settings.keep);
+      if (copy?.reason === '') deleted.push(...prune(copy.folder, record, settings.keep));
+      await log.done(id, { bytes: record.archive.bytes, rows: record.rows, copyReason: copy?.reason ?? '' });
+      const { keyFile } = seal;
+      return { record, archive: join(folder, archiveName(name)), copy, deleted: [...new Set(deleted)], keyFile };
+    },
+  );
 }
 
 async function make(

@@ -8,8 +8,7 @@ import { appStamp } from '../embedded/version.ts';
 import { compareFile } from './archive.ts';
 import { databaseOf, type Progress } from './create.ts';
 import { drillOf } from '../embedded/scratch-folders.ts';
-import { fullDisk } from './folders.ts';
-import { onEnd } from './on-end.ts';
+import { logged } from './logged.ts';
 import { equalWords, needRestoreRoom, refuseNewer, unpack } from './scratch.ts';
 import type { Seal } from './seal.ts';
 import { findArchive } from './shelf.ts';
@@ -41,41 +40,37 @@ export async function drillRestore(options: {
   const log = await openBackupLog(databaseOf(home));
   const id = options.id ?? backupIdOf(await log.now());
   const folder = drillOf(home);
-  const forget = onEnd(() => log.drillFailed(id, 'it was ended'));
-  try {
-    const since = performance.now();
-    const beganAt = Date.parse(await log.now());
-    const origin = await log.origin();
-    const { archive, record } = findArchive(wanted, folders, origin);
-    const { app } = appStamp(repositoryRoot);
-    await log.drillBegun(id, record?.id ?? wanted);
-    if (record !== undefined) {
-      refuseNewer(record, app);
-      await compareFile(archive, record.archive);
-    }
-    needRestoreRoom(home.dir, record, archive);
-    const fresh = await unpack({ archive, seal, folder, env, app, progress, origin });
-    try {
-      await migrate(fresh.url);
-    } finally {
-      await fresh.stop();
-      rmSync(folder, { recursive: true, force: true });
-    }
-    const drilled: Drilled = {
-      id: fresh.manifest.id,
-      madeAt: fresh.manifest.madeAt,
-      ...equalWords(fresh.manifest),
-      rpoSeconds: Math.max(0, Math.round((beganAt - Date.parse(fresh.manifest.madeAt)) / 1000)),
-      rtoSeconds: Math.round(performance.now() - since) / 1000,
-    };
-    await log.drillDone(id, drilled);
-    return drilled;
-  } catch (err) {
-    const told = fullDisk(err);
-    await log.drillFailed(id, told instanceof Error ? told.message : String(told)).catch(() => undefined);
-    throw told;
-  } finally {
-    forget();
-    await log.end();
-  }
+  return logged(
+    log,
+    (reason) => log.drillFailed(id, reason),
+    async () => {
+      const since = performance.now();
+      const beganAt = Date.parse(await log.now());
+      const origin = await log.origin();
+      const { archive, record } = findArchive(wanted, folders, origin);
+      const { app } = appStamp(repositoryRoot);
+      await log.drillBegun(id, record?.id ?? wanted);
+      if (record !== undefined) {
+        refuseNewer(record, app);
+        await compareFile(archive, record.archive);
+      }
+      needRestoreRoom(home.dir, record, archive);
+      const fresh = await unpack({ archive, seal, folder, env, app, progress, origin });
+      try {
+        await migrate(fresh.url);
+      } finally {
+        await fresh.stop();
+        rmSync(folder, { recursive: true, force: true });
+      }
+      const drilled: Drilled = {
+        id: fresh.manifest.id,
+        madeAt: fresh.manifest.madeAt,
+        ...equalWords(fresh.manifest),
+        rpoSeconds: Math.max(0, Math.round((beganAt - Date.parse(fresh.manifest.madeAt)) / 1000)),
+        rtoSeconds: Math.round(performance.now() - since) / 1000,
+      };
+      await log.drillDone(id, drilled);
+      return drilled;
+    },
+  );
 }

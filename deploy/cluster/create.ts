@@ -3,14 +3,13 @@ import { appVersion } from '../../config/app-version.ts';
 import { backupIdOf } from '../../domain/backups.ts';
 import { annotationsOf, type ClusterBackup, nextBackupType, saidBy } from '../../domain/cluster-backups.ts';
 import { DomainError, isDomainError } from '../../domain/errors.ts';
-import { openBackupLog } from '../../stores/backup-log.ts';
+import { type BackupLog, openBackupLog } from '../../stores/backup-log.ts';
 import { migrationsOf, rowsAbout, tellSecondCopy } from '../../stores/cluster-backups.ts';
 import type { Progress } from '../backup/create.ts';
-import { fullDisk } from '../backup/folders.ts';
-import { onEnd } from '../backup/on-end.ts';
+import { logged } from '../backup/logged.ts';
 import { openPgbackrest, type Pgbackrest, repositoryOf } from './pgbackrest.ts';
 import { liveUrl, passwordOf } from './scratch.ts';
-import { copyRepository } from './second-copy.ts';
+import { copyRepository, rottenInSecond } from './second-copy.ts';
 
 export interface CreatedCluster {
   /** As `soulfra backup` tells it. */
@@ -46,46 +45,47 @@ export async function backUpCluster(options: {
   const pgbackrest = openPgbackrest(place, { password: passwordOf(place) });
   const log = await openBackupLog(url);
   let id: string | undefined;
-  const forget = onEnd(async () => (id === undefined ? undefined : log.failed(id, 'it was ended')));
-  try {
-    await log.lock(lockWaitMs);
-    const origin = await log.origin();
-    id = options.id ?? backupIdOf(await log.now());
-    const repository = repositoryOf(place);
-    await log.begin(id, repository);
-    progress('looking at the repository');
-    await pgbackrest.run('stanza-create');
-    const { backups: before } = await pgbackrest.info();
-    // A killed execution may have made it, and not have told.
-    const made =
-      before.find((backup) => saidBy(backup, 'id') === id && backup.error !== true) ??
-      (await make(pgbackrest, { ...options, id, origin }, before));
-    const { backups: after } = await pgbackrest.info();
-    // Each week both copies are read.
-    const copy = await (made.type === 'full'
-      ? readWhole(place, pgbackrest, progress)
-      : second(place, pgbackrest, { thorough: false, progress }));
-    const rows = await rowsAbout(url);
-    await log.done(id, { bytes: made.info.repository.delta, rows, copyReason: copy?.reason ?? '' });
-    const kept = new Set(after.map(({ label }) => label));
-    return {
-      record: { id, archive: { bytes: made.info.repository.delta }, rows },
-      label: made.label,
-      type: made.type,
-      repository,
-      copy,
-      deleted: before.map(({ label }) => label).filter((label) => !kept.has(label)),
-      seconds: Math.round(performance.now() - since) / 1000,
-    };
-  } catch (err) {
-    const told = fullDisk(err);
-    if (id !== undefined)
-      await log.failed(id, told instanceof Error ? told.message : String(told)).catch(() => undefined);
-    throw told;
-  } finally {
-    forget();
-    await log.end();
-  }
+  return logged(
+    log,
+    async (reason) => (id === undefined ? undefined : log.failed(id, reason)),
+    async () => {
+      await log.lock(lockWaitMs);
+      const origin = await log.origin();
+      id = options.id ?? backupIdOf(await log.now());
+      const repository = repositoryOf(place);
+      await log.begin(id, repository);
+      progress('looking at the repository');
+      await pgbackrest.run('stanza-create');
+      const { backups: before } = await pgbackrest.info();
+      // A killed execution may have made it, and not have told.
+      const made =
+        before.find((backup) => saidBy(backup, 'id') === id && backup.error !== true) ??
+        (await make(pgbackrest, { ...options, id, origin }, before));
+      const { backups: after } = await pgbackrest.info();
+      let copy = await second(place, progress, () => copyRepository(place, pgbackrest));
+      const rows = await rowsAbout(url);
+      await log.done(id, { bytes: made.info.repository.delta, rows, copyReason: copy?.reason ?? '' });
+      await log.unlock();
+      // Each week both copies are read, which may take hours: the next backups need not wait for it.
+      if (made.type === 'full' && (await log.lockReading())) {
+        copy = await readWhole({ place, pgbackrest, log, progress }).catch(async (err: unknown) => {
+          if (isDomainError(err, 'BACKUP_DAMAGED')) await log.foundDamaged(id!, err.message);
+          throw err;
+        });
+        if (copy !== null) await tellSecondCopy(url, copy.reason);
+      }
+      const kept = new Set(after.map(({ label }) => label));
+      return {
+        record: { id, archive: { bytes: made.info.repository.delta }, rows },
+        label: made.label,
+        type: made.type,
+        repository,
+        copy,
+        deleted: before.map(({ label }) => label).filter((label) => !kept.has(label)),
+        seconds: Math.round(performance.now() - since) / 1000,
+      };
+    },
+  );
 }
 
 async function make(
@@ -117,28 +117,58 @@ async function make(
 /** What is wrong with the second copy is told and does not undo the first. */
 async function second(
   place: ClusterPlace,
-  pgbackrest: Pgbackrest,
-  { thorough, progress }: { thorough: boolean; progress: Progress },
+  progress: Progress,
+  keep: () => Promise<unknown>,
 ): Promise<CreatedCluster['copy']> {
   if (place.second === null) return null;
   progress(`copying it to ${place.second}`);
   try {
-    await copyRepository(place, pgbackrest, { thorough });
+    await keep();
     return { folder: place.second, reason: '' };
   } catch (err) {
     return { folder: place.second, reason: err instanceof Error ? err.message : String(err) };
   }
 }
 
+interface Reading {
+  place: ClusterPlace;
+  pgbackrest: Pgbackrest;
+  /** Holds the lock of those who read, and not that of backups. */
+  log: BackupLog;
+  progress: Progress;
+}
+
 /** The repository to its last byte, and then its second copy against it. @throws BACKUP_DAMAGED where the first is not whole */
-async function readWhole(
-  place: ClusterPlace,
-  pgbackrest: Pgbackrest,
-  progress: Progress,
-): Promise<CreatedCluster['copy']> {
+async function readWhole({ place, pgbackrest, log, progress }: Reading): Promise<CreatedCluster['copy']> {
   progress('reading the repository to its last byte');
-  await pgbackrest.verify();
-  return second(place, pgbackrest, { thorough: true, progress });
+  await verifyBesideBackups(pgbackrest);
+  return second(place, progress, async () => {
+    const rotten = await rottenInSecond(place);
+    try {
+      await log.lock(rotten.length === 0 ? 0 : lockWaitMs);
+    } catch (err) {
+      // Whoever makes a backup copies it besides.
+      if (rotten.length === 0 && isDomainError(err, 'UNAVAILABLE')) return;
+      throw err;
+    }
+    try {
+      await copyRepository(place, pgbackrest, { rotten });
+    } finally {
+      await log.unlock();
+    }
+  });
+}
+
+/** A backup that is made meanwhile lets old ones go as they are read: what is missing then is looked for again. */
+async function verifyBesideBackups(pgbackrest: Pgbackrest): Promise<void> {
+  const listed = async () => (await pgbackrest.info()).backups.map(({ label }) => label).join(' ');
+  const before = await listed();
+  try {
+    await pgbackrest.verify();
+  } catch (err) {
+    if (!isDomainError(err, 'BACKUP_DAMAGED') || (await listed()) === before) throw err;
+    await verifyBesideBackups(pgbackrest);
+  }
 }
 
 export interface VerifiedCluster {
@@ -152,10 +182,11 @@ export async function verifyCluster(place: ClusterPlace, progress: Progress): Pr
   const url = liveUrl(place, 'soulfra');
   const log = await openBackupLog(url);
   try {
-    await log.lock(lockWaitMs);
+    if (!(await log.lockReading()))
+      throw new DomainError('UNAVAILABLE', 'somebody else reads the backups of this cluster already: it takes hours');
     const pgbackrest = openPgbackrest(place);
     const { backups } = await pgbackrest.info();
-    const copy = await readWhole(place, pgbackrest, progress);
+    const copy = await readWhole({ place, pgbackrest, log, progress });
     if (copy !== null) await tellSecondCopy(url, copy.reason);
     return { backups: backups.length, repository: repositoryOf(place), copy };
   } finally {
@@ -175,7 +206,7 @@ export async function keepSecondCopy(
   const log = await openBackupLog(url);
   try {
     await log.lock();
-    const copy = await second(place, openPgbackrest(place), { thorough: false, progress });
+    const copy = await second(place, progress, () => copyRepository(place, openPgbackrest(place)));
     if (copy !== null) await tellSecondCopy(url, copy.reason);
     return { copy, isBusy: false };
   } catch (err) {

@@ -17,6 +17,8 @@ import { endWithUs } from '../embedded/resolve.ts';
 const lockTaken = 50;
 const wrongKey = 95;
 const otherCluster: readonly number[] = [28, 44, 51];
+/** A checksum, a form or JSON that is wrong, a file that is missing: of what is stored, and not of the way to it. */
+const wrongContent: readonly number[] = [26, 29, 55, 99];
 
 export interface Pgbackrest {
   /** @throws in the words of our table, with what it has said */
@@ -25,7 +27,7 @@ export interface Pgbackrest {
   info(repository?: string): Promise<Repository>;
   /** Names of all files of changes that an archive has, each with when it came, in seconds. @param archiveId its folder */
   changes(archiveId: string): Promise<ReadonlyMap<string, number>>;
-  /** Reads every backup and every file of changes to its last byte. @throws BACKUP_DAMAGED with what is wrong */
+  /** Reads every backup and every file of changes to its last byte. @throws BACKUP_DAMAGED with what is wrong of them, UNAVAILABLE where they could not be read */
   verify(): Promise<void>;
   /** Words by which Postgres fetches changes while it restores a folder. */
   restoreCommand(folder: string): string;
@@ -67,10 +69,11 @@ export function openPgbackrest(place: ClusterPlace, { password }: { password?: s
       return new Map(Object.entries(files).map(([path, { time }]) => [path.split('/').at(-1)!.slice(0, 24), time]));
     },
     async verify() {
-      const said = await run('verify', ['--output=text']).catch((err: unknown) => {
-        // What cannot be unpacked ends it with an error of its own.
-        if (isDomainError(err, 'UNAVAILABLE')) throw new DomainError('BACKUP_DAMAGED', err.message, { cause: err });
-        throw err;
+      const said = await run('verify', ['--output=text']).catch(async (err: unknown) => {
+        if (!isDomainError(err, 'BACKUP_KEY_WRONG')) throw err;
+        // Where the passphrase opens the list of backups, it is the file that does not open which is wrong.
+        readRepository(await run('info', ['--output=json']));
+        throw new DomainError('BACKUP_DAMAGED', err.message, { cause: err });
       });
       if (/^status: error/m.test(said))
         throw new DomainError(
@@ -124,6 +127,9 @@ function faultOf(command: string, code: number | string, said: string): unknown 
     return new DomainError('UNAVAILABLE', `another backup of this cluster is being made (${message})`);
   if (typeof code === 'number' && otherCluster.includes(code))
     return new DomainError('CONFLICT', `the repository is of another cluster: ${message}`);
+  // What cannot be unpacked ends it with an error of its own.
+  if (command === 'verify' && typeof code === 'number' && wrongContent.includes(code))
+    return new DomainError('BACKUP_DAMAGED', message);
   if (code === wrongKey || /CryptoError/.test(words)) return new DomainError('BACKUP_KEY_WRONG', message);
   return new DomainError('UNAVAILABLE', message);
 }

@@ -36,21 +36,21 @@ export interface Copied {
   files: number;
   bytes: number;
   removed: number;
-  /** Had another content than in the first. */
+  /** Had another content than in the first, and have its again. */
   rotten: number;
 }
 
 /**
  * Files that the first has and the second has not, and away with those that the first has let go, or that a killed execution has left
  * half. What the first has lost otherwise stays in the second. One at a time: who calls holds the lock of backups.
- * @param options.thorough compares every byte, and copies anew what has rotten in the second
+ * @param options.rotten was compared to the last byte, with these found to be other ones in the second: copied anew, every folder looked at
  * @throws UNAVAILABLE where the folder is not there, CONFLICT where it is another's, DISK_FULL where it has no room, BACKUP_DAMAGED where
  * the first has lost what the second has
  */
 export async function copyRepository(
   place: ClusterPlace,
   pgbackrest: Pgbackrest,
-  { thorough = false } = {},
+  { rotten }: { rotten?: readonly string[] } = {},
 ): Promise<Copied> {
   const copied: Copied = { files: 0, bytes: 0, removed: 0, rotten: 0 };
   const { second } = place;
@@ -58,15 +58,16 @@ export async function copyRepository(
   try {
     const repository = repositoryOf(place);
     const made = await mustBeOurs(place, second);
-    const before = thorough ? {} : readSeen(repository, made);
+    const before = rotten === undefined ? readSeen(repository, made) : {};
+    const anew = new Set(rotten);
     const { here, there, seen } = await changedSince(repository, second, before);
     const files = here.filter(({ path }) => !isPart(path));
     for (const { path, bytes } of inOrder(files)) {
       const [from, to] = [join(repository, path), join(second, path)];
       if (there.get(path) === bytes) {
         // What says what there is may be another of the same length.
-        if ((!thorough && !isIndex(path)) || (await isSame(from, to))) continue;
-        if (!isIndex(path)) copied.rotten += 1;
+        if (!anew.has(path) && (!isIndex(path) || (await isSame(from, to)))) continue;
+        if (anew.has(path)) copied.rotten += 1;
       }
       // What is no more in the first after its files were listed is not missed: who deletes begins with what nothing names.
       if (!(await copyFile(from, to))) continue;
@@ -96,6 +97,21 @@ export async function copyRepository(
   } catch (err) {
     throw fullDisk(err);
   }
+}
+
+/**
+ * Compares every byte of what both have, once the first was read whole. Reads alone, so backups are made and copied beside it.
+ * @returns files that are other ones in the second, for `copyRepository`
+ */
+export async function rottenInSecond(place: ClusterPlace): Promise<string[]> {
+  const { second } = place;
+  const rotten: string[] = [];
+  if (second === null) return rotten;
+  const repository = repositoryOf(place);
+  for (const { path } of await filesIn(repository))
+    if (!isPart(path) && !isIndex(path) && (await isSame(join(repository, path), join(second, path))) === false)
+      rotten.push(path);
+  return rotten;
 }
 
 /** What lies there is deleted where it is not in the first: so nothing is touched that the first has not made. */
@@ -303,9 +319,10 @@ async function copyFile(from: string, to: string): Promise<boolean> {
   return true;
 }
 
-async function isSame(one: string, other: string): Promise<boolean> {
-  const [a, b] = await Promise.all([hashOf(one), hashOf(other)]);
-  return a === b;
+/** @returns undefined: one of them is not there */
+async function isSame(one: string, other: string): Promise<boolean | undefined> {
+  const [a, b] = await Promise.all([one, other].map((path) => hashOf(path).catch(missing)));
+  return a === undefined || b === undefined ? undefined : a === b;
 }
 
 async function hashOf(path: string): Promise<string> {

@@ -80,7 +80,7 @@ export async function applyContainers(options: {
     ...secondFaults(site, machine),
     ...(await gpuFaults(machine, env, true)),
   ]);
-  await fitCpus(folder, env, say);
+  await fitCpus(folder, machine, env, say);
   for (const file of files) {
     const changes = before.changes.filter((change) => change.file === file);
     if (changes.length === 0) continue;
@@ -97,14 +97,14 @@ export async function applyContainers(options: {
 }
 
 /** By the CPUs that Docker sees, which may be a machine of its own. */
-async function fitCpus(folder: string, env: Env, say: Say): Promise<void> {
+async function fitCpus(folder: string, { id }: FleetMachine, env: Env, say: Say): Promise<void> {
   const file = join(folder, '.env');
   const text = readIfThere(file) ?? '';
   const there = Number(await output('docker', ['info', '--format', '{{.NCPU}}'], { env, timeoutMs: 20_000 }));
-  const fitted = fittedCpus(text, there);
+  const fitted = fittedCpus(text, there, id);
   if (fitted === text) return;
   writeText(file, fitted, 0o644);
-  say(`.env: SOULFRA_CPUS is ${there} here`);
+  say(`.env: ${/^SOULFRA_CPUS=.*$/m.exec(fitted)![0]}, by the ${there} CPUs here`);
 }
 
 interface Running {

@@ -57,12 +57,23 @@ export function fileChanges(folder: string, files: KitFiles): FileChange[] {
 /** What Postgres, a worker or a model server takes at most, unless `.env` says otherwise. */
 const mostCpus = 8;
 
-/** `.env` of a host that has so many CPUs: one that was brought here may allow more, and Docker refuses that. */
-export function fittedCpus(text: string, there: number): string {
-  const allowed = Number(/^SOULFRA_CPUS=(.*)$/m.exec(text)?.[1] ?? Number.NaN);
-  if (allowed <= there) return text;
-  const line = `SOULFRA_CPUS=${Math.min(mostCpus, there)}`;
-  return Number.isNaN(allowed) ? `${text}${line}\n` : text.replace(/^SOULFRA_CPUS=.*$/m, line);
+const cpusLine = /^SOULFRA_CPUS=(.*)$/m;
+const cpusOfLine = /^SOULFRA_CPUS_OF=(.*)$/m;
+
+/**
+ * `.env` of a host that has so many CPUs, where it allows more: Docker refuses that. One that was brought from another machine says how
+ * many that one has.
+ */
+export function fittedCpus(text: string, there: number, machine: string): string {
+  const allowed = Number(cpusLine.exec(text)?.[1] ?? Number.NaN);
+  const of = cpusOfLine.exec(text)?.[1] ?? machine;
+  if (of === machine && allowed <= there) return text;
+  const cpus = withLine(text, cpusLine, `SOULFRA_CPUS=${Math.min(mostCpus, there)}`);
+  return withLine(cpus, cpusOfLine, `SOULFRA_CPUS_OF=${machine}`);
+}
+
+function withLine(text: string, is: RegExp, line: string): string {
+  return is.test(text) ? text.replace(is, line) : `${text}${line}\n`;
 }
 
 /**
@@ -82,9 +93,13 @@ export function handsMountsOn(folder: string, mounts: string): boolean {
 
 /**
  * Lines of `.env` that its owner may change; what is missing is added, the image is ours.
- * @param second folder of the second copy on this host
+ * @param here the machine, and the folder of its second copy
  */
-export function environmentText(before: string | undefined, image: string, second = '/'): string {
+export function environmentText(
+  before: string | undefined,
+  image: string,
+  { machine = '', second = '/' }: { machine?: string; second?: string | undefined } = {},
+): string {
   const { uid, gid } = ownerOfParts();
   const wanted: Record<string, string> = {
     SOULFRA_IMAGE: image,
@@ -92,6 +107,7 @@ export function environmentText(before: string | undefined, image: string, secon
     SOULFRA_UID: String(uid),
     SOULFRA_GID: String(gid),
     SOULFRA_CPUS: String(Math.min(mostCpus, availableParallelism())),
+    SOULFRA_CPUS_OF: machine,
     SOULFRA_MOUNTS: handsMountsOn(second, readIfThere('/proc/self/mountinfo') ?? '') ? 'rslave' : 'rprivate',
     SOULFRA_REGISTRY: '',
     COMPOSE_PROFILES: 'observability',
@@ -148,7 +164,13 @@ export async function writeFolder(
     const all = new Map([
       ...files,
       ...kept,
-      ['.env', environmentText(readIfThere(join(folder, '.env')), image, site.fleet.backup.to)],
+      [
+        '.env',
+        environmentText(readIfThere(join(folder, '.env')), image, {
+          machine: site.coordination.id,
+          second: site.fleet.backup.to,
+        }),
+      ],
       ['.gitignore', '*\n'],
       [
         manifestName,

@@ -7,6 +7,7 @@ import type { CreatedCluster, VerifiedCluster } from '../../deploy/cluster/creat
 import type { DrilledCluster } from '../../deploy/cluster/drill.ts';
 import type { RestoredCluster } from '../../deploy/cluster/restore.ts';
 import { mendsFor } from '../../deploy/compose/start-faults.ts';
+import { lockNumbers } from '../../stores/locks.ts';
 import { restoredFigures } from '../../stores/cluster-backups.ts';
 import { type ClusterFleet, lacksClusterPrograms, openClusterFleet } from '../support/cluster-fleet.ts';
 
@@ -76,6 +77,27 @@ describe.skipIf(lacksClusterPrograms('backups of a deployment by pgBackRest'))('
     execFileSync('cp', ['-an', `${stage.second}/.`, `${repository}/`]);
     rmSync(join(repository, 'gone'), { recursive: true });
     expect(await verify()).toMatchObject({ backups: 2, copy: { reason: '' } });
+  }, 120_000);
+
+  test('is read whole beside backups: one reads at a time, and nobody waits for it', async () => {
+    const holding = async <Result>(lock: keyof typeof lockNumbers, act: () => Promise<Result>): Promise<Result> => {
+      const client = new pg.Client({ connectionString: stage.url('soulfra') });
+      await client.connect();
+      try {
+        await client.query('select pg_advisory_lock($1::bigint)', [lockNumbers[lock]]);
+        return await act();
+      } finally {
+        await client.end();
+      }
+    };
+    await holding('repositoryReading', async () => {
+      expect(await stage.refused('verify')).toMatchObject({ code: 'UNAVAILABLE' });
+      expect(await stage.done('copy')).toMatchObject({ copy: { reason: '' }, isBusy: false });
+    });
+    await holding('backup', async () => {
+      expect(await stage.done('copy')).toEqual({ copy: null, isBusy: true });
+      expect(await stage.done('verify')).toMatchObject({ copy: { reason: '' } });
+    });
   }, 120_000);
 
   test('is restored by a drill up to the last row while others write, and leaves nothing behind', async () => {

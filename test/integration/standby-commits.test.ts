@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import pg from 'pg';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { asDomainError } from '../../api/errors.ts';
 import { openHome } from '../../deploy/embedded/home.ts';
 import { createParts, type Parts } from '../../deploy/embedded/parts.ts';
@@ -143,3 +143,33 @@ test('who waits for a standby longer than a query may last has failed, and nobod
     await two.destroy();
   }
 }, 90_000);
+
+test('a connection whose undo was refused is lent to nobody: whoever got it would write into that transaction', async () => {
+  const one = createDatabase({ url, name: 'one', connections: 1, onIdleError: () => undefined });
+  const backend = async (of: Database) =>
+    (await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(of)).rows[0]!.pid;
+  const driver = pg.Client.prototype as unknown as { query: (this: void, ...words: unknown[]) => unknown };
+  const { query } = driver;
+  // As where it is broken off by hand. The server hears nothing of it, so the transaction stays open.
+  const refusing = vi.spyOn(driver, 'query').mockImplementation(function (this: unknown, ...words: unknown[]) {
+    if (words[0] === 'rollback') return Promise.reject(new Error('canceling statement due to user request'));
+    return Reflect.apply(query, this, words);
+  });
+  try {
+    let inside = 0;
+    const undone = one.transaction().execute(async (trx) => {
+      inside = await backend(trx);
+      await sql`insert into written values ('undone')`.execute(trx);
+      throw new Error('it was not to be');
+    });
+    await expect(undone).rejects.toThrow();
+    refusing.mockRestore();
+    expect(await backend(one)).not.toBe(inside);
+    await sql`insert into written values ('by the next one')`.execute(one);
+    const { rows } = await watch.query<{ id: string }>("select id from written where id ~ 'undone|by the next one'");
+    expect(rows).toEqual([{ id: 'by the next one' }]);
+  } finally {
+    refusing.mockRestore();
+    await one.destroy();
+  }
+}, 30_000);

@@ -98,6 +98,12 @@ test('gone by age is a backup that is not listed, and changes before the first t
     'archive/soulfra/18-1/00000002.history',
   ])
     expect(goes(path)).toBe(false);
+  // Of lines of changes that nothing needs any more, histories go with them.
+  const later = [needs('20261122-013000F', '000000030000000200000001')];
+  expect(['00000002', '00000003'].map((line) => goes(`archive/soulfra/18-1/${line}.history`, later))).toEqual([
+    true,
+    false,
+  ]);
   // Where the list itself is lost, nothing was let go.
   expect(goes('backup/soulfra/20261101-013000F/bundle/1', [])).toBe(false);
   expect(goes(change('000000010000000900000001'), [needs('20261108-013000F', null)])).toBe(false);

@@ -237,13 +237,22 @@ describe.each(sites)('%s', (_name, site) => {
   });
 });
 
-test('a host with fewer CPUs than `.env` allows lowers that line, and no other', () => {
-  const text = environmentText(undefined, 'soulfra:1');
+test('a host with fewer CPUs than `.env` allows lowers that line, and one that was brought is made for this host', () => {
+  const text = environmentText(undefined, 'soulfra:1', { machine: 'pc2' });
   const own = text.replace(/^SOULFRA_CPUS=.*$/m, 'SOULFRA_CPUS=4');
-  expect(fittedCpus(own, 4)).toBe(own);
-  expect(fittedCpus(own, 2)).toBe(own.replace('SOULFRA_CPUS=4', 'SOULFRA_CPUS=2'));
-  expect(fittedCpus('SOULFRA_UID=1\n', 2)).toBe('SOULFRA_UID=1\nSOULFRA_CPUS=2\n');
-  expect(environmentText(own, 'soulfra:2')).toContain('\nSOULFRA_CPUS=4\n');
+  const at = (cpus: number, of = 'pc2') =>
+    own.replace('SOULFRA_CPUS=4', `SOULFRA_CPUS=${cpus}`).replace('SOULFRA_CPUS_OF=pc2', `SOULFRA_CPUS_OF=${of}`);
+  expect([fittedCpus(own, 4, 'pc2'), fittedCpus(own, 16, 'pc2')]).toEqual([own, own]);
+  expect(fittedCpus(own, 2, 'pc2')).toBe(at(2));
+  // Neither refused by a smaller host nor throttled on a larger one by what the coordinating machine has.
+  expect(fittedCpus(own, 2, 'mainpc')).toBe(at(2, 'mainpc'));
+  expect(fittedCpus(own, 6, 'mainpc')).toBe(at(6, 'mainpc'));
+  expect(fittedCpus(own, 64, 'mainpc')).toBe(at(8, 'mainpc'));
+  expect(fittedCpus(at(6, 'mainpc'), 16, 'mainpc')).toBe(at(6, 'mainpc'));
+  // Of a version that did not say whose it is.
+  expect(fittedCpus('SOULFRA_CPUS=4\n', 8, 'mainpc')).toBe('SOULFRA_CPUS=4\n');
+  expect(fittedCpus('SOULFRA_UID=1\n', 2, 'pc2')).toBe('SOULFRA_UID=1\nSOULFRA_CPUS=2\nSOULFRA_CPUS_OF=pc2\n');
+  expect(environmentText(own, 'soulfra:2', { machine: 'pc2' })).toContain('\nSOULFRA_CPUS=4\n');
 });
 
 test('a container sees disks that are mounted later where the host hands its mounts on, and is not promised it elsewhere', () => {

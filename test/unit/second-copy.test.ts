@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { ClusterPlace } from '../../config/cluster-place.ts';
 import type { Pgbackrest } from '../../deploy/cluster/pgbackrest.ts';
-import { copyRepository } from '../../deploy/cluster/second-copy.ts';
+import { copyRepository, rottenInSecond } from '../../deploy/cluster/second-copy.ts';
 import { type ClusterBackup, readRepository } from '../../domain/cluster-backups.ts';
 
 /** Which files are looked at and copied. With pgBackRest itself: test/integration/cluster-backup.test.ts. */
@@ -51,12 +51,12 @@ async function keepTime(): Promise<void> {
   await pause(30);
   vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 60_000 });
 }
-const copy = (thorough = false) => {
+const copy = (rotten?: string[]) => {
   const info = async () => {
     asked += 1;
     return { ...readRepository('[]'), backups };
   };
-  return copyRepository(place, { info } as Pick<Pgbackrest, 'info'> as Pgbackrest, { thorough });
+  return copyRepository(place, { info } as Pick<Pgbackrest, 'info'> as Pgbackrest, rotten && { rotten });
 };
 function write(path: string, text: string): void {
   mkdirSync(dirname(path), { recursive: true });
@@ -149,6 +149,11 @@ test('read to the last byte, a folder that was seen is looked at all the same', 
   }
   writeFileSync(second(change(10)), 'CHANGES 10');
   expect(await copy()).toMatchObject({ rotten: 0 });
-  expect(await copy(true)).toMatchObject({ rotten: 1 });
+  // What is in one alone is for the copy, and not rotten.
+  write(first(change(12)), 'changes 12');
+  rmSync(second('backup/soulfra', label), { recursive: true });
+  const rotten = await rottenInSecond(place);
+  expect(rotten).toEqual([change(10)]);
+  expect(await copy(rotten)).toMatchObject({ rotten: 1, files: 3 });
   expect(filesOf(second())).toEqual(filesOf(first()));
 });
