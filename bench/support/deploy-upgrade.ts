@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { parseDocument } from 'yaml';
+import { appVersion } from '../../config/app-version.ts';
 import { type ApiClient, createApiClient } from '../../deploy/embedded/api-client.ts';
 import { readJson } from '../../deploy/embedded/home.ts';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
@@ -42,12 +43,13 @@ const nonDeterministic = 24;
 const upWithinMs = 10 * 60_000;
 const goOnWithinMs = 8 * 60_000;
 
-/** The newest released version, by what CHANGELOG.md says of it. */
+/** The newest released version before the one that this checkout is, by what CHANGELOG.md says of it. */
 function previousVersion(): { version: string; commit: string } {
   const text = readFileSync(join(repositoryRoot, 'CHANGELOG.md'), 'utf8');
-  const found = /^## (\d+\.\d+\.\d+)[^\n]*\n+[^\n]*the tree of commit `([0-9a-f]+)`/m.exec(text);
-  if (found === null) throw new Error('CHANGELOG.md names no commit of a released version');
-  return { version: found[1]!, commit: found[2]! };
+  const released = text.matchAll(/^## (\d+\.\d+\.\d+)[^\n]*\n+[^\n]*the tree of commit `([0-9a-f]+)`/gm);
+  for (const [, version, commit] of released)
+    if (version !== appVersion()) return { version: version!, commit: commit! };
+  throw new Error(`CHANGELOG.md names no commit of a version before ${appVersion()}`);
 }
 
 export async function measureUpgrade(options: {
