@@ -79,15 +79,27 @@ export function createBox(options: {
         ({ exitCode, signalCode }) => exitCode === null && signalCode === null,
       );
       const gone = roots.map(ended);
-      // Processes of Postgres lead groups of their own: without their parent they would go on for a moment, and hold its lock.
-      const pids = withDescendants(roots.map(({ pid }) => pid!));
-      for (const pid of pids) kill(pid);
+      await killTrees(roots.map(({ pid }) => pid!));
       await Promise.all(gone);
-      while (pids.some(isAlive)) await pause(20);
       running.clear();
     },
     lastLines: () => parts.map(({ name }) => `${name}:\n${tail(logs, name)}`).join('\n'),
   };
+}
+
+/**
+ * Ends them and whatever they have begun, until all are gone: processes of Postgres lead groups of their own, and without their parent they
+ * would go on for a moment, and hold its lock. All stand still first, so that none begins another between the look and the kill.
+ */
+export async function killTrees(roots: readonly number[]): Promise<void> {
+  let pids: number[] = [];
+  for (let found = withDescendants(roots); found.length > pids.length; found = withDescendants(roots)) {
+    pids = found;
+    for (const pid of pids) signal(pid, 'SIGSTOP');
+    while (pids.some((pid) => ['R', 'S'].includes(statusOf(pid)?.state ?? ''))) await pause(5);
+  }
+  for (const pid of pids) signal(pid, 'SIGKILL');
+  while (pids.some(isAlive)) await pause(20);
 }
 
 /** Parents first. */
@@ -123,9 +135,9 @@ function isAlive(pid: number): boolean {
   return status !== undefined && status.state !== 'Z';
 }
 
-function kill(pid: number): void {
+function signal(pid: number, name: NodeJS.Signals): void {
   try {
-    process.kill(pid, 'SIGKILL');
+    process.kill(pid, name);
   } catch (err) {
     if ((err as NodeJS.ErrnoException).code !== 'ESRCH') throw err;
   }

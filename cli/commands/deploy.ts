@@ -1,10 +1,11 @@
 import { relative, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { runPart } from '../backup-part.ts';
-import { bad, bold, dim, good, line, printJson } from '../output.ts';
+import { bold, dim, good, line, printJson } from '../output.ts';
 import { outputOf } from '../program.ts';
 import { deployBackupCommands } from './deploy-backups.ts';
 import { argumentsOf, deployProgram, type Machines, placed, tellMachines, type Where } from './deploy-place.ts';
+import { promoteHere } from './deploy-promote.ts';
 
 interface FileChange {
   path: string;
@@ -41,19 +42,6 @@ interface Planned {
   files: FileChange[];
   containers: PartChange[];
   units: UnitChange[];
-}
-
-interface Promoted {
-  folder: string;
-  machine: string;
-  from: string;
-  to: string;
-  /** Of the standby itself alone. */
-  loss?: string;
-  missingSince?: string | null;
-  url?: string;
-  /** Why it has no backup of its own yet; null: it has one. */
-  unsaved?: string | null;
 }
 
 interface InitOptions {
@@ -153,19 +141,13 @@ function promoteCommand(promote: Command): void {
         ...(fence ? ['--fence'] : []),
         ...(oldIsOff ? ['--old-is-off'] : []),
       ];
-      const done = await runPart<Promoted>(deployProgram, ['promote', '--out', resolve(out), ...asked], {
-        quiet: json,
-        onProgress: (text) => line(dim(`  ${text}`)),
+      const onProgress = (text: string) => line(dim(`  ${text}`));
+      await promoteHere(['--out', resolve(out), ...asked], {
+        promote: (args) => runPart(deployProgram, args, { quiet: json, onProgress }),
+        backUp: (args) => runPart(deployProgram, args, { quiet: json }),
+        say: json ? () => undefined : line,
+        sayJson: json ? printJson : () => undefined,
       });
-      if (json) return printJson(done);
-      const { from, to, machine, loss, missingSince, url, unsaved } = done;
-      if (machine !== to) return line(`${good('✔')} ${machine} follows ${to}`);
-      line(`${missingSince === null ? good('✔') : bad('!')} ${to} is the first one now: ${url}`);
-      line(`  ${loss}`);
-      if (unsaved !== null) line(`${bad('!')} it has no backup yet: ${unsaved}. soulfra deploy backup`);
-      line(`  ${from} must not come back as it was: make it the standby (deploy/runbooks/04-promote-the-standby.md)`);
-      line(dim('  soulfra health; soulfra ledger reconcile; soulfra audit --since 1h --outcome unknown'));
-      line(dim(`  on each other machine: soulfra deploy promote --machine ID`));
     });
 }
 

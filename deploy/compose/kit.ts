@@ -37,6 +37,7 @@ import {
   promotedFolder,
   promotedParts,
   promotedSite,
+  type ScriptFiles,
   standbyParts,
   standbyScripts,
 } from './standby.ts';
@@ -50,6 +51,8 @@ export interface Shipped {
   alertmanager: string;
   rules: ReadonlyMap<string, string>;
   dashboards: ReadonlyMap<string, string>;
+  /** What a pair of Postgres runs, without what it is given. */
+  standby: ScriptFiles;
 }
 
 export function readShipped(deployFolder: string): Shipped {
@@ -65,6 +68,7 @@ export function readShipped(deployFolder: string): Shipped {
     alertmanager: text('prometheus', 'alertmanager.yaml'),
     rules: all('prometheus', 'rules'),
     dashboards: all('grafana', 'dashboards'),
+    standby: all('compose', 'standby'),
   };
 }
 
@@ -117,8 +121,8 @@ export function composeKit(site: DeploySite, shipped: Shipped, options: KitOptio
   const { standby } = site;
   if (standby !== undefined) {
     const at = containerStandby(places);
-    for (const [name, text] of standbyScripts(site, at)) config.set(name, text);
-    config.set('fenced.sh', fencedScript(site, standby, at));
+    for (const [name, text] of standbyScripts(site, at, shipped.standby)) config.set(name, text);
+    config.set('fenced.sh', fencedScript(site, standby, at, shipped.standby));
     const promoted = clusterFiles(promotedSite(site, standby), places, programsInContainer);
     config.set(promotedClusterFile, promoted.get('cluster.json')!);
   }
@@ -144,13 +148,13 @@ export function hostKit(
   const files = new Map([...config].map(([name, text]) => [`config/${name}`, text]));
   const { standby } = site;
   if (standby === undefined) return files;
-  files.set('config/fenced.sh', fencedScript(site, standby, hostStandby(places, programs)));
+  files.set('config/fenced.sh', fencedScript(site, standby, hostStandby(places, programs), shipped.standby));
   const promoted = promotedSite(site, standby);
   const there = promotedPlaces(site, folder, standby.id);
   for (const some of [
     configFiles(promoted, shipped, there, '/var/log/journal/*', programs, {}),
     hostScripts(promoted, there, programs),
-    standbyScripts(site, hostStandby(there, programs)),
+    standbyScripts(site, hostStandby(there, programs), shipped.standby),
   ])
     for (const [name, text] of some) files.set(`${promotedFolder}/${name}`, text);
   return files;

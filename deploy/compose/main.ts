@@ -132,7 +132,9 @@ async function run(): Promise<object> {
   const isOfUnits = values.systemd || existsSync(join(folder, 'units'));
   if (positionals[0] === 'promote')
     return promote(folder, isOfUnits, values.machine, { fence: values.fence, oldIsOff: values['old-is-off'] });
-  const isBrought = (isOfUnits || existsSync(join(folder, '.env'))) && !existsSync(join(folder, 'authority'));
+  const isBrought =
+    (isOfUnits || existsSync(join(folder, '.env'))) &&
+    (!existsSync(join(folder, 'authority')) || (isAct(positionals[0]) && tookOver(folder)));
   if (positionals[0] !== 'init' && isBrought) return broughtHere(positionals[0], file, folder, isOfUnits, values);
   const from = values.from === undefined ? undefined : resolve(values.from);
   if (from !== undefined) refuseMoved(from, { endedIn: folder });
@@ -237,6 +239,14 @@ async function refuseUnapplied({ site, files }: Kit, folder: string, isOfUnits: 
       'CONFLICT',
       `new keys are spread, and ${id} does not run with them yet: soulfra deploy apply there, and on every other machine, first`,
     );
+}
+
+const isAct = (word: string | undefined) => clusterActs.some((each) => each === word);
+
+/** Since the last `init`: what it runs is that of a promoted one, whatever lies beside. */
+function tookOver(folder: string): boolean {
+  const file = join(folder, 'config/fleet.yaml');
+  return existsSync(file) && promotionIn(folder, deploySite(loadFleetFile(file))) !== undefined;
 }
 
 function askedOf(word: string | undefined, folder: string, told: { to?: string; second?: boolean }): ActOnCluster {
@@ -390,17 +400,7 @@ async function promote(
   if (machine.id === standby.id) {
     const promotion = await promoteStandby({ folder, site, standby, host, ...told, say: progress });
     const url = `https://${site.fleet.deploy.host ?? site.addresses[standby.id]}:${site.ports.https}`;
-    progress('backup: the first one of its own');
-    const asked = askedOf('backup', folder, {});
-    const backup = isOfUnits
-      ? actOnPromotedUnits(asked, site, machine)
-      : actInContainers({ ...asked, file: promotedFile });
-    // It is the first one all the same, and has none yet: told, not undone.
-    const unsaved = await backup.then(
-      () => null,
-      (err: Error) => err.message,
-    );
-    return { ...about, ...promotion, loss: lossOf(promotion), url, unsaved };
+    return { ...about, ...promotion, loss: lossOf(promotion), url };
   }
   const address = site.addresses[standby.id]!;
   if (!(await answersAt(address, site.ports.temporal)))

@@ -102,11 +102,11 @@ export async function promoteStandby(options: PromoteOptions): Promise<Promotion
     );
   // Again on a repeat: it may have come back in between. Once the copy is a first one it is too late to ask.
   const fenced = copies ? await fenceOld(options) : undefined;
-  const promotion: Promotion = begun ?? {
+  const promotion: Promotion = {
     from: site.coordination.id,
     to: standby.id,
-    begunAt: new Date().toISOString(),
-    ...fenced!,
+    begunAt: begun?.begunAt ?? new Date().toISOString(),
+    ...worseOf(begun, fenced),
   };
   markPromotion(folder, promotion);
   say(lossOf(promotion));
@@ -117,7 +117,7 @@ export async function promoteStandby(options: PromoteOptions): Promise<Promotion
     await host.ask('promote').catch((err: Error) => {
       throw new DomainError(
         'UNAVAILABLE',
-        `Postgres on ${standby.id} did not end its recovery (${err.message}): run it again`,
+        `Postgres on ${standby.id} did not end its recovery (${err.message}): run it again. Is ${site.coordination.id} to go on in its place, give it up as deploy/runbooks/04-promote-the-standby.md says: until then nobody acknowledges anything there once ${standby.id} starts anew`,
         { cause: err },
       );
     });
@@ -150,6 +150,20 @@ async function follows(host: StandbyHost, standby: FleetMachine): Promise<boolea
 }
 
 type Fenced = Pick<Promotion, 'fence' | 'lastWordAt' | 'missingSince' | 'unheard' | 'rpoSeconds'>;
+
+/** On a repeat the old one may have come back in between, and acknowledged: the graver of both, unless all that it had was taken over. */
+function worseOf(begun: Fenced | undefined, again: Fenced | undefined): Fenced {
+  const found = again ?? begun!;
+  if (begun === undefined || again === undefined || again.fence === 'fenced') return pickFenced(found);
+  if (begun.missingSince === null) return pickFenced(again);
+  if (again.missingSince === null) return pickFenced(begun);
+  const graver = begun.missingSince < again.missingSince ? begun : again;
+  return { ...pickFenced(graver), rpoSeconds: Math.max(begun.rpoSeconds, again.rpoSeconds) };
+}
+
+function pickFenced({ fence, lastWordAt, missingSince, unheard, rpoSeconds }: Fenced): Fenced {
+  return { fence, lastWordAt, missingSince, unheard, rpoSeconds };
+}
 
 async function fenceOld(options: PromoteOptions): Promise<Fenced> {
   const { site, host, fence } = options;

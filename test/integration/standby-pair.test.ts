@@ -7,7 +7,9 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,6 +17,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { killTrees } from '../../bench/support/deploy-box.ts';
 import { loadFleetFile } from '../../config/fleet-file.ts';
 import { socketUrl } from '../../deploy/cluster/scratch.ts';
 import { writeFolder } from '../../deploy/compose/folder.ts';
@@ -22,6 +25,7 @@ import { dataFoldersOf, programMends, type Programs } from '../../deploy/compose
 import { hostKit, readShipped } from '../../deploy/compose/kit.ts';
 import { ownerOfParts } from '../../deploy/compose/made-once.ts';
 import { refuseBesidePromoted } from '../../deploy/compose/other-first-one.ts';
+import { fencedName } from '../../deploy/compose/standby.ts';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
 import { freePort } from '../../deploy/embedded/ports.ts';
 import { onPath } from '../../deploy/embedded/resolve.ts';
@@ -99,7 +103,40 @@ describe.skipIf(notHere)('the pair of Postgres', () => {
       expect(await pair.query('mainpc', 'select count(*)::int as n from written')).toEqual([{ n: 3 }]);
       expect(await pair.place()).toBe('reserved');
       // The old one made way for the new one.
-      expect(pair.data('mainpc')).not.toEqual(expect.arrayContaining([expect.stringMatching(/before|new/)]));
+      expect(pair.data('mainpc')).not.toEqual(expect.arrayContaining([expect.stringMatching(/before|new|old/)]));
+
+      // Its power goes between the two, or while the old one is deleted: the new one is whole.
+      for (const cutOff of ['between', 'after']) {
+        await pair.stop('mainpc', 'promoted/standby-postgres.sh');
+        const at = (name: string) => join(work, 'mainpc/data/postgres', name);
+        if (cutOff === 'between') renameSync(at('main'), at('main.new'));
+        const { uid, gid } = statSync(at(cutOff === 'between' ? 'main.new' : 'main'));
+        mkdirSync(at('main.old'));
+        chownSync(at('main.old'), uid, gid);
+        writeFileSync(at('main.old/PG_VERSION'), '');
+        const again = await pair.start('mainpc', 'promoted/standby-postgres.sh');
+        expect(again.said()).not.toContain('base backup');
+        expect(await pair.query('mainpc', 'select count(*)::int as n from written')).toEqual([{ n: 3 }]);
+        expect(pair.data('mainpc')).not.toEqual(expect.arrayContaining([expect.stringMatching(/new|old/)]));
+      }
+    },
+    2.5 * aMinute,
+  );
+
+  test(
+    'a commit that a slow disk holds up is no sign of a fence, one that waits for nobody is',
+    async () => {
+      await pair.start('pc2', 'config/postgres-start.sh');
+      await pair.start('mainpc', 'promoted/standby-postgres.sh');
+      expect(await pair.sql('mainpc', 'fenced')).toBe('f');
+      pair.commitSlowly(true);
+      expect(await pair.sql('mainpc', 'fenced')).toBe('f');
+      pair.commitSlowly(false);
+      const fence = `alter system set synchronous_standby_names = 'FIRST 1 (${fencedName})'`;
+      await pair.sql('mainpc', 'primary', fence);
+      await pair.sql('mainpc', 'primary', 'select pg_reload_conf()');
+      await pair.until('pc2', `select current_setting('synchronous_standby_names') like '%${fencedName}%'`);
+      expect(await pair.sql('mainpc', 'fenced')).toBe('t');
     },
     2 * aMinute,
   );
@@ -230,7 +267,13 @@ async function openPair(work: string) {
   mkdirSync(ownBin, { mode: 0o755 });
   const program = (name: string, lines: string) =>
     writeFileSync(join(ownBin, name), `#!/bin/sh\n${lines}\n`, { mode: 0o755 });
-  for (const tool of ['psql', 'pg_controldata', 'pg_ctl']) program(tool, `exec ${join(bin, tool)} "$@"`);
+  // As on a disk that takes its time.
+  const slowDisk = join(work, 'slow-disk');
+  program(
+    'psql',
+    `case "$*" in *pg_logical_emit_message*) if [ -e ${slowDisk} ]; then sleep 5; fi ;; esac\nexec ${join(bin, 'psql')} "$@"`,
+  );
+  for (const tool of ['pg_controldata', 'pg_ctl']) program(tool, `exec ${join(bin, tool)} "$@"`);
   program('postgres', `exec ${programs.postgres} "$@"`);
   program(
     'pg_basebackup',
@@ -317,14 +360,15 @@ async function openPair(work: string) {
   }
 
   /** Without the scripts, whatever they would say. */
-  async function startAlone(name: Name): Promise<void> {
-    const at = run(server(name));
+  async function startAlone(name: Name, ...settings: string[]): Promise<void> {
+    const at = run([...server(name), ...settings.flatMap((setting) => ['-c', setting])]);
     running.set(`${name} alone`, at);
     await up(name, at);
   }
 
   async function up(name: Name, { child, said }: Running): Promise<void> {
-    const until = Date.now() + aMinute;
+    // A script may wait a minute for the other one.
+    const until = Date.now() + 1.5 * aMinute;
     while (
       !(await query(name, 'select 1').then(
         () => true,
@@ -383,11 +427,12 @@ async function openPair(work: string) {
     startAlone,
     refuseRestore: (said: string[]) =>
       refuseBesidePromoted(join(work, first!), siteNow(), (text) => void said.push(text)),
+    commitSlowly: (is: boolean) => (is ? writeFileSync(slowDisk, '') : rmSync(slowDisk)),
     copySlowly: (is: boolean) => (is ? writeFileSync(slowly, '') : rmSync(slowly, { force: true })),
     /** With all that it has begun. */
     async kill(name: Name, script: string): Promise<void> {
       const { child } = running.get(`${name} ${script}`)!;
-      process.kill(-child.pid!, 'SIGKILL');
+      await killTrees([child.pid!]);
       await gone(child);
       running.delete(`${name} ${script}`);
     },
@@ -430,7 +475,8 @@ async function openPair(work: string) {
       }
     },
     async promoteAlone(name: Name): Promise<void> {
-      await startAlone(name);
+      // Heard by nobody: a copy that runs would take up its new timeline, and be promoted to the next.
+      await startAlone(name, 'listen_addresses=');
       await query(name, 'select pg_promote(true, 60)');
       await query(name, 'checkpoint');
     },
@@ -440,12 +486,9 @@ async function openPair(work: string) {
       await write();
     },
     async stopAll(): Promise<void> {
-      await Promise.all(
-        [...running.values()].map(async ({ child }) => {
-          if (!hasEnded(child)) process.kill(-child.pid!, 'SIGKILL');
-          await gone(child);
-        }),
-      );
+      const children = [...running.values()].map(({ child }) => child).filter((child) => !hasEnded(child));
+      await killTrees(children.map(({ pid }) => pid!));
+      await Promise.all(children.map(gone));
       running.clear();
       for (const name of [first!, second!])
         for (const at of readdirSync(postgresOf(name))) rmSync(join(postgresOf(name), at), { recursive: true });

@@ -34,10 +34,11 @@ const justHeard = () => `synchronous ${Math.round(Date.now() / 1000) - 5}\n`;
 /** A pair of machines as the standby's own script would tell of them. */
 function pair(state: { old: 'dead' | 'lives' | 'half' | 'fenced'; word: string; copies?: boolean }) {
   let { old, copies = true } = state;
+  let word = state.word;
   const asked: string[] = [];
   let dieAt: string | undefined;
   const answer = (who: string, sql: string): string => {
-    if (who === 'word') return state.word;
+    if (who === 'word') return word;
     if (who === 'mark') return '';
     if (who === 'fenced') return old === 'fenced' ? 't' : 'f';
     if (who === 'promote') {
@@ -67,7 +68,14 @@ function pair(state: { old: 'dead' | 'lives' | 'half' | 'fenced'; word: string; 
       return Promise.resolve();
     },
   };
-  return { host, asked, dieAt: (text: string | undefined) => void (dieAt = text), state: () => ({ old, copies }) };
+  const later = (now: { old: typeof old; word: string }) => void ({ old, word } = now);
+  return {
+    host,
+    asked,
+    later,
+    dieAt: (text: string | undefined) => void (dieAt = text),
+    state: () => ({ old, copies }),
+  };
 }
 
 describe('a promotion', () => {
@@ -152,6 +160,43 @@ describe('a promotion', () => {
       expect(await promote(both)).toEqual(done);
     },
   );
+
+  test('one that came back between two tries: the graver of both is told', async () => {
+    const untold = pair({ old: 'dead', word: justHeard() });
+    untold.dieAt('promote');
+    const failed = await promote(untold).catch((err: Error) => err.message);
+    expect(failed).toMatch(/did not end its recovery[\s\S]*run it again[\s\S]*04-promote-the-standby\.md/);
+    untold.dieAt(undefined);
+    // It acknowledged without the copy, and died.
+    untold.later({ old: 'dead', word: 'asynchronous 1700000000\n' });
+    await expect(promote(untold)).rejects.toThrow(/--old-is-off/);
+    const said: string[] = [];
+    const done = await promote(untold, { oldIsOff: true }, said);
+    expect(done).toMatchObject({ missingSince: '2023-11-14T22:13:20.000Z', fence: 'said_to_be_off' });
+    expect(done.rpoSeconds).toBeGreaterThan(0);
+    expect(said[0]).toMatch(/^ALARM/);
+  });
+
+  test('and what was said to be missing is, unless all that the old one had was taken over since', async () => {
+    const tried = async () => {
+      const both = pair({ old: 'dead', word: 'asynchronous 1700000000\n' });
+      both.dieAt('promote');
+      await promote(both, { oldIsOff: true }).catch(() => undefined);
+      both.dieAt(undefined);
+      return both;
+    };
+    const silent = await tried();
+    silent.later({ old: 'dead', word: justHeard() });
+    expect(await promote(silent)).toMatchObject({ missingSince: '2023-11-14T22:13:20.000Z' });
+    rmSync(join(folder, 'promoted.json'));
+    const answers = await tried();
+    answers.later({ old: 'lives', word: '' });
+    expect(await promote(answers, { fence: true })).toMatchObject({
+      fence: 'fenced',
+      missingSince: null,
+      rpoSeconds: 0,
+    });
+  });
 
   test('is refused of a Postgres that follows nobody and was never promoted', async () => {
     expect(await refused(pair({ old: 'dead', word: '', copies: false }))).toMatch(/follows nobody/);
