@@ -4,11 +4,13 @@ import { Listed } from '../parts/listed.tsx';
 import { Empty } from '../parts/states.tsx';
 import { Time } from '../parts/time.tsx';
 import { usePages } from '../queries.ts';
+import { useMe } from '../shell/me.ts';
 import { guildsText } from '../texts/guilds.ts';
 
 const words = guildsText;
 
 export function BallotList({ guildId }: { guildId?: string }) {
+  const me = useMe();
   const ballots = usePages('GET /v1/ballots', { query: { limit: 50, ...(guildId === undefined ? {} : { guildId }) } });
   return (
     <Listed of={ballots} empty={<Empty title={words.noBallots}>{words.noBallotsText}</Empty>}>
@@ -20,7 +22,7 @@ export function BallotList({ guildId }: { guildId?: string }) {
                 {title}
               </Link>
               <span className="faint">
-                <StateBadge state={state} /> {words.by(authorId)}{' '}
+                <StateBadge state={state} /> {authorId === me?.userId ? words.byYou : words.by(authorId)}{' '}
                 {closesAt !== null ? (
                   <>
                     · {words.closes} <Time at={closesAt} />

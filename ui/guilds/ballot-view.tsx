@@ -13,7 +13,7 @@ import { Table } from '../parts/table.tsx';
 import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { useApi, usePages, useWrite } from '../queries.ts';
-import { useMay } from '../shell/me.ts';
+import { useMay, useMe } from '../shell/me.ts';
 import { guildsText } from '../texts/guilds.ts';
 import { type Choice, VoteControl, VoterField } from './vote-control.tsx';
 import './guilds.css';
@@ -43,9 +43,10 @@ export function BallotView() {
 }
 
 function Lead({ ballot: { state, closesAt, opensAt, reason, authorId } }: { ballot: Thing<'Ballot'> }) {
+  const me = useMe();
   return (
     <>
-      <StateBadge state={state} /> {words.by(authorId)} ·{' '}
+      <StateBadge state={state} /> {authorId === me?.userId ? words.byYou : words.by(authorId)} ·{' '}
       {closesAt === null ? words.opensAt(dateTime(opensAt)) : words.closesAt(dateTime(closesAt))}
       {reason !== '' && ` · ${reason}`}
     </>

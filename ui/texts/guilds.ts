@@ -72,6 +72,7 @@ export const guildsText = {
   noBallots: 'Nothing is proposed',
   noBallotsText: 'Whoever has a question proposes it.',
   by: (author: string) => `by ${author}`,
+  byYou: 'by you',
   closes: 'closes',
   opens: 'opens',
   opensAt: (when: string) => `the vote opens ${when}`,
