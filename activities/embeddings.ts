@@ -31,15 +31,14 @@ export function createEmbeddingActivities({ embeddings, globe, embedderOf, fleet
      */
     embedMissing({ most }: { most: number }): Promise<{ embedded: number }> {
       const { cancellationSignal, info } = Context.current();
-      const run = info.workflowExecution?.runId ?? info.activityId;
       // The workflow that places the globe does so itself, once this has ended.
       const isOfGlobe = info.workflowType === 'placeGlobe';
-      return beating(() => embedMissing({ most, run, isOfGlobe }, cancellationSignal));
+      return beating(() => embedMissing({ most, isOfGlobe }, cancellationSignal));
     },
   };
 
   async function embedMissing(
-    { most, run, isOfGlobe }: { most: number; run: string; isOfGlobe: boolean },
+    { most, isOfGlobe }: { most: number; isOfGlobe: boolean },
     signal: AbortSignal,
   ): Promise<{ embedded: number }> {
     const { fleet: wanted, ownerId } = await fleet();
@@ -54,7 +53,7 @@ export function createEmbeddingActivities({ embeddings, globe, embedderOf, fleet
       whole = false;
       const before = embedded;
       try {
-        if (hasNoGlobe && each === serving) embedded += await embedWeightiest(ownerId, { ...each, run }, signal);
+        if (hasNoGlobe && each === serving) embedded += await embedWeightiest(ownerId, each, signal);
         while (embedded < most && !whole) {
           const missing = await embeddings.missing({ ownerId, model: each.model, limit: batch });
           whole = missing.length === 0;
@@ -73,7 +72,7 @@ export function createEmbeddingActivities({ embeddings, globe, embedderOf, fleet
       if (building) await embeddings.serve(ownerId, building.model);
       while ((await embeddings.deleteUnused(ownerId, deletedAtOnce)) > 0) signal.throwIfAborted();
       await embeddings.tellUnusable(ownerId, (building ?? serving).model);
-      if (!isOfGlobe) await globe.askForFirst(ownerId, run, 'whole');
+      if (!isOfGlobe) await globe.askForFirst(ownerId, 'whole');
     }
     await embeddings.tellModels(ownerId, {
       answered: answered.map(({ model }) => model),
@@ -90,7 +89,7 @@ export function createEmbeddingActivities({ embeddings, globe, embedderOf, fleet
    */
   async function embedWeightiest(
     ownerId: string,
-    { model, settings, run }: EmbeddingModel & { run: string },
+    { model, settings }: EmbeddingModel,
     signal: AbortSignal,
   ): Promise<number> {
     const waiting = await embeddings.missing({ ownerId, model, limit: earlyMemories + 1 });
@@ -98,7 +97,7 @@ export function createEmbeddingActivities({ embeddings, globe, embedderOf, fleet
     const weightiest = await embeddings.weightiestMissing({ ownerId, model, limit: earlyMemories });
     for (let from = 0; from < weightiest.length; from += batch)
       await embedAndKeep(embeddings, embedderOf(settings), weightiest.slice(from, from + batch), signal);
-    await globe.askForFirst(ownerId, run, 'early');
+    await globe.askForFirst(ownerId, 'early');
     return weightiest.length;
   }
 }

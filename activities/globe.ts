@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { Context } from '@temporalio/activity';
 import { toUnitLength } from '../domain/embeddings.ts';
 import { globeLimits } from '../domain/globe.ts';
+import { earlyGlobePeriod } from '../domain/ids.ts';
 import type { Vectors } from '../domain/principal-components.ts';
 import type { PlaceOnSphere } from '../integrations/globe/placer.ts';
 import type { EmbeddingStore } from '../stores/embeddings.ts';
@@ -37,6 +38,8 @@ export function createGlobeActivities({ globe, embeddings, placeOnSphere, fleet 
       const { ownerId } = await fleet();
       const last = await globe.last(ownerId);
       if (last?.period === period) return { agents: last.agents, memories: last.memories, unchanged: false };
+      // It would take the place of one of all.
+      if (last && period === earlyGlobePeriod) return { agents: last.agents, memories: last.memories, unchanged: true };
       const model = (await embeddings.serving(ownerId))?.model;
       if (model === undefined) return { agents: 0, memories: 0, unchanged: true };
       const beat = setInterval(() => context.heartbeat(), beatMs);

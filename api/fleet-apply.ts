@@ -30,6 +30,7 @@ import { findServiceFiles, knownServices } from '../stores/queries/services.ts';
 import { findCurrentPlan } from '../stores/queries/plans.ts';
 import type { GpuClass } from '../domain/task-queues.ts';
 import type { ApiContext } from './context.ts';
+import { livingFiles, refuseChangedSince } from './fleet-files.ts';
 import { planSummary, planSummarySchema } from './plan-views.ts';
 
 const changeSchema = z
@@ -63,18 +64,23 @@ export interface ApplyFleet {
   /** The files of fleet.d/; absent: services stay as they are. */
   serviceFiles?: readonly ServiceFile[] | undefined;
   dryRun: boolean;
+  /** The `ETag` of the files that it was made of. */
+  ifMatch?: string | undefined;
   undoOf?: number;
 }
 
-/** @throws CONFIG_INVALID with every error of the file, CADENCE_TOO_FAST with the cadence that fits */
+/** @throws CONFIG_INVALID with every error of the file, CADENCE_TOO_FAST with the cadence that fits, PRECONDITION_FAILED */
 export async function applyFleet(context: ApiContext, input: ApplyFleet): Promise<Applied> {
-  const { ownerId, source, dryRun, undoOf } = input;
+  const { ownerId, source, dryRun, ifMatch, undoOf } = input;
   const { db } = context;
   const previous = await findFleet(db, ownerId);
   const known = await findServiceFiles(db, ownerId);
+  const refuseChanged = (agents: readonly LivingAgent[]) =>
+    refuseChangedSince(ifMatch, () => previous && livingFiles(previous.fleet, agents, known));
   const { fleet, services } = parsedFiles(source, input.serviceFiles ?? known);
   const placeable = services.services.map(placeableService);
   const { living, demand } = await fitting(db, ownerId, fleet, placeable);
+  refuseChanged(living);
 
   const changes = [
     ...fleetChanges(previous?.fleet, fleet, asTheFileSaid(living, previous?.fleet)),
@@ -99,7 +105,7 @@ export async function applyFleet(context: ApiContext, input: ApplyFleet): Promis
     services: { files: input.serviceFiles ?? known, specs: services.services },
     changes,
     // Again, now that nobody takes room: a whisper may have been given some meanwhile.
-    fits: (tx) => fitting(tx, ownerId, fleet, placeable),
+    fits: async (tx) => refuseChanged((await fitting(tx, ownerId, fleet, placeable)).living),
     ...(undoOf === undefined ? {} : { undoOf }),
   });
   return { changes: answerable(changes), ...applied, ...keptServices };

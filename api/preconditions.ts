@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { DomainError } from '../domain/errors.ts';
@@ -27,4 +28,9 @@ export function matchedVersion(request: FastifyRequest, required: boolean): numb
   if (version === undefined)
     throw fieldError('headers.if-match', 'must be an ETag', 'Send the `ETag` of the answer that you have read.');
   return Number(version);
+}
+
+/** The `ETag` of what has no version of its own. */
+export function contentETag(content: string): string {
+  return `"${createHash('sha256').update(content).digest('hex').slice(0, 32)}"`;
 }

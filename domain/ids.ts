@@ -159,10 +159,10 @@ export function clusterWorkflowId(period: string): string {
 export function globeWorkflowId(period: string): string {
   return `globe:${period}`;
 }
-/** Of the globe that is asked for where none stands yet. @param by the sweep or the run whose end asks */
-export function firstGlobePeriod(by: string): string {
-  return `first-${by}`;
-}
+/** Of the globe that is asked for where none stands yet: one, whoever asks and however often. */
+export const firstGlobePeriod = 'first';
+/** Of the one before it, of what weighs most, while the rest is embedded. */
+export const earlyGlobePeriod = `${firstGlobePeriod}-early`;
 
 export const retentionScheduleId = 'retention';
 export const embeddingScheduleId = 'embeddings';
@@ -267,10 +267,6 @@ export const repliesScheduleId = 'replies';
 export const notifyScheduleId = 'notify';
 export const digestScheduleId = 'digest';
 export const heartbeatScheduleId = 'heartbeat';
-/** Of the one before it, of what weighs most, while the rest is embedded. */
-export function earlyGlobePeriod(by: string): string {
-  return `${firstGlobePeriod(by)}-early`;
-}
 export function notificationWorkflowId(notificationId: string): string {
   return `notification:${notificationId}`;
 }

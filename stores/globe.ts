@@ -28,35 +28,36 @@ export interface PlacedPoint {
   z: number;
 }
 
+/** A version before this one named each by the run that asked. */
+const earlyOnes = `${firstGlobePeriod}%-early`;
+
 /**
  * The first globe does not wait for its hour: asked for where memories have got their vectors, with the end of a sweep and of an
- * embedding of all. Once a globe stands nobody asks; where nothing could be placed, the next one asks anew.
- * @param by what asks; asked by it twice it is the same globe
+ * embedding of all. Once a globe stands nobody asks; while one is being placed it is that one, whoever asks; where nothing could be
+ * placed, the next one asks anew.
  * @param as early: of what has its vector so far. whole: of all, so also in place of an early one.
  */
 export async function askForFirstGlobe(
   tx: Executor,
   ownerId: string,
-  by: string,
   as: 'first' | 'early' | 'whole' = 'first',
 ): Promise<void> {
   const { rows } = await sql`
     select from embedding_models e where e.owner_id = ${ownerId} and e.state = 'serving'
       and not exists (select from globes g where g.owner_id = e.owner_id
-        and (${as} <> 'whole' or g.period not like ${earlyGlobePeriod('%')}))
+        and (${as} <> 'whole' or g.period not like ${earlyOnes}))
       and exists (select from embeddings v join memories m on m.owner_id = v.owner_id and m.content_hash = v.content_hash
         where v.owner_id = e.owner_id and v.model = e.model and m.deleted_at is null and m.superseded_at is null)`.execute(
     tx,
   );
   if (rows.length === 0) return;
-  const period = as === 'early' ? earlyGlobePeriod(by) : firstGlobePeriod(by);
+  const period = as === 'early' ? earlyGlobePeriod : firstGlobePeriod;
   await insertIntent(tx, { workflowId: globeWorkflowId(period), type: 'placeGlobe', args: [{ period }] });
 }
 
 export function createGlobeStore(db: Database) {
   return {
-    askForFirst: (ownerId: string, by: string, as: 'early' | 'whole'): Promise<void> =>
-      askForFirstGlobe(db, ownerId, by, as),
+    askForFirst: (ownerId: string, as: 'early' | 'whole'): Promise<void> => askForFirstGlobe(db, ownerId, as),
 
     /** What stands there now. */
     async last(ownerId: string): Promise<GlobeRun | undefined> {
@@ -114,7 +115,8 @@ export function createGlobeStore(db: Database) {
 
     /**
      * In place of what stood there, in one transaction; what was deleted meanwhile is left out. Two at once follow one another
-     * by the row of the globe, and a second execution of the period that stands there changes nothing.
+     * by the row of the globe, and a second execution of the period that stands there changes nothing; nor does an early one that comes
+     * after one of all.
      */
     async store(
       ownerId: string,
@@ -130,10 +132,12 @@ export function createGlobeStore(db: Database) {
           .insertInto('globes')
           .values({ ownerId, ...about })
           .onConflict((conflict) =>
-            conflict
-              .column('ownerId')
-              .doUpdateSet({ ...about, placedAt: sql<Date>`now()` })
-              .where('globes.period', '<>', period),
+            period === earlyGlobePeriod
+              ? conflict.doNothing()
+              : conflict
+                  .column('ownerId')
+                  .doUpdateSet({ ...about, placedAt: sql<Date>`now()` })
+                  .where('globes.period', '<>', period),
           )
           .returning('ownerId')
           .executeTakeFirst();

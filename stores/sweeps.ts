@@ -133,7 +133,7 @@ export function createSweepStore(db: Database) {
           rows.map(({ id }) => id),
         );
         await appendEvents(tx, [{ ownerId: row.ownerId, type: `sweep.${state}`, subject: sweepId }]);
-        if (state === 'done') await askForFirstGlobe(tx, row.ownerId, sweepId);
+        if (state === 'done') await askForFirstGlobe(tx, row.ownerId);
       });
     },
   };

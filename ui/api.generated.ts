@@ -1076,6 +1076,7 @@ export interface Schemas {
       path: string;
       source: string;
     }>;
+    etag: string;
   };
   OpenAiError: {
     error: {

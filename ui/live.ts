@@ -1,6 +1,7 @@
 import type { QueryClient } from '@tanstack/react-query';
 import { useSyncExternalStore } from 'react';
 import { readEvents } from './event-stream.ts';
+import { gatherTouched } from './gather-touched.ts';
 import { touchedPaths } from './touched.ts';
 
 /** An event of `GET /v1/events`. */
@@ -12,8 +13,6 @@ export interface LiveEvent {
   at: string;
 }
 
-/** However much happens, what is shown is read again at most once in this time. */
-const gatherMs = 3_000;
 const againMs = { least: 1_000, most: 30_000 };
 
 export type LiveState = 'connecting' | 'live' | 'away';
@@ -61,21 +60,8 @@ interface Told {
  * the others what came.
  */
 export function followEvents(queries: QueryClient, signal: AbortSignal): void {
-  const gathered = new Set<string>();
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  const touched = gatherTouched(queries, signal);
   let wasLive = false;
-  const readAgain = () => {
-    const paths = [...gathered];
-    gathered.clear();
-    const isOld = ({ queryKey: [operation] }: { queryKey: readonly unknown[] }) =>
-      typeof operation === 'string' && paths.some((path) => operation.startsWith(`GET ${path}`));
-    // What is being read may be older than the event, and is not cut off by it, or on a busy machine no reading would ever end: it is
-    // read once more when it has ended. One that hangs holds up none of the others.
-    for (const { queryKey } of queries.getQueryCache().findAll({ predicate: isOld, fetchStatus: 'fetching' }))
-      gathered.add(String(queryKey[0]).slice('GET '.length));
-    void queries.invalidateQueries({ predicate: isOld }, { cancelRefetch: false });
-    timer = gathered.size > 0 && !signal.aborted ? setTimeout(readAgain, gatherMs) : undefined;
-  };
   const take = ({ event, state: next, why: reason = '' }: Told) => {
     if (next === 'live' && state !== 'live') {
       // The first readings of a page are under way as its stream opens; after a gap they may hang in the connection that broke.
@@ -84,11 +70,9 @@ export function followEvents(queries: QueryClient, signal: AbortSignal): void {
     }
     if (next !== undefined) become(next, reason);
     if (event === undefined) return;
-    for (const path of touchedPaths(event.type.split('.')[0] ?? '')) gathered.add(path);
-    timer ??= setTimeout(readAgain, gatherMs);
+    touched(touchedPaths(event.type.split('.')[0] ?? ''));
     for (const heard of eventListeners) heard(event);
   };
-  signal.addEventListener('abort', () => clearTimeout(timer));
 
   const locks = (navigator as Partial<Pick<Navigator, 'locks'>>).locks;
   if (locks === undefined) {

@@ -136,8 +136,9 @@ export function useWrite<Op extends Writing>(operation: Op, { touches = [] }: { 
   const client = useQueryClient();
   return useMutation<Answer<Op>, Problem, Input<Op> & { options?: CallOptions }>({
     mutationFn: ({ options, ...input }) => call(operation, input as unknown as Input<Op>, options),
-    onSuccess: async () => {
-      await Promise.all(touches.map((reading) => client.invalidateQueries({ queryKey: [reading] })));
+    onSuccess: () => {
+      // Not waited for: what is written is written, and a reading that hangs must not hold a dialog shut.
+      for (const reading of touches) void client.invalidateQueries({ queryKey: [reading] });
     },
   });
 }

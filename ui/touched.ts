@@ -37,8 +37,12 @@ const touchedBy: Record<string, readonly string[]> = {
   work: ['/v1/work'],
 };
 
-/** What an event of a noun makes old: the beginnings of paths. */
+/** What an event of a noun makes old: paths, each with all below it. */
 export const touchedPaths = (noun: string): readonly string[] => touchedBy[noun] ?? [`/v1/${noun}s`];
+
+/** Whether a reading is of what stands at a path or below it. */
+export const isTouched = (operation: string, path: string): boolean =>
+  operation === `GET ${path}` || operation.startsWith(`GET ${path}/`);
 
 /** Of these no event tells: while one is open it is asked for again. */
 const untold: ReadonlySet<Reading> = new Set<Reading>([

@@ -1,5 +1,6 @@
 import { type Client, WorkflowExecutionAlreadyStartedError, WorkflowIdReusePolicy } from '@temporalio/client';
 import type { Logger } from 'pino';
+import { earlyGlobePeriod, firstGlobePeriod, globeWorkflowId } from '../domain/ids.ts';
 import { coordinationQueue } from '../domain/task-queues.ts';
 import { windowOf } from '../domain/workflow-window.ts';
 import { withWindow } from '../integrations/temporal-window.ts';
@@ -9,6 +10,8 @@ import type { ListenerFactory } from '../stores/listen.ts';
 const sweepEveryMs = 10_000;
 /** Temporal answers within this or the intent waits for the next sweep: the row is locked meanwhile, and a transaction may idle 10 s. */
 const startWithinMs = 5_000;
+/** Of one id, and asked for until one stands: one that found nothing to place is done, and has not done what the fact needs. */
+const askedAnew: ReadonlySet<string> = new Set([firstGlobePeriod, earlyGlobePeriod].map(globeWorkflowId));
 
 /**
  * Starts what transactions have asked for: woken by NOTIFY, and every 10 s for what a lost NOTIFY left lying. Now and then it has what
@@ -44,7 +47,9 @@ export function relayIntents({
             taskQueue: coordinationQueue,
             args: intent.args,
             // One that failed or was terminated has not done what the fact needs; one that is done has.
-            workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+            workflowIdReusePolicy: askedAnew.has(intent.workflowId)
+              ? WorkflowIdReusePolicy.ALLOW_DUPLICATE
+              : WorkflowIdReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
           }),
         ),
       );

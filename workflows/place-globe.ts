@@ -12,7 +12,7 @@ import { callPeriod } from '../domain/ids.ts';
 import { scheduledPeriod } from './scheduled-period.ts';
 
 export interface PlaceGlobeInput {
-  /** `call-<requestId>`, or `first-<id>` after a sweep or an embedding in a fleet without one; a scheduled run takes the scheduled time instead. */
+  /** `call-<requestId>`, or `first` after a sweep or an embedding in a fleet without one; a scheduled run takes the scheduled time instead. */
   period?: string;
 }
 export interface PlaceGlobeResult {

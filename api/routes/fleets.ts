@@ -1,8 +1,6 @@
 import { z } from 'zod';
-import { exportFleet } from '../../config/fleet-file.ts';
 import { mostServiceBytes, mostServiceFiles } from '../../config/service-files.ts';
 import { DomainError } from '../../domain/errors.ts';
-import { bornOutsideLines, livingFleet } from '../../domain/fleet-living.ts';
 import { parseAddedMachine, simulateFleet } from '../../domain/simulate.ts';
 import { slugSchema } from '../../domain/ids.ts';
 import { serviceSchema } from '../../domain/services.ts';
@@ -17,10 +15,12 @@ import { placeableServices } from '../../stores/services.ts';
 import { countOpenRuns, openQueues } from '../../stores/queries/runs.ts';
 import { type ApiContext, fleetOf } from '../context.ts';
 import { applyFleet, appliedSchema } from '../fleet-apply.ts';
+import { livingFiles } from '../fleet-files.ts';
 import { listRoute } from '../lists.ts';
 import { machineAnswers, machineSchema } from '../machine-views.ts';
 import { planSummary, planSummarySchema } from '../plan-views.ts';
 import { callerOf } from '../plugins/roles.ts';
+import { ifMatchHeaders } from '../preconditions.ts';
 import { emptyBody, problemResponses, timeSchema, writeQuery } from '../schemas.ts';
 import type { Api } from '../types.ts';
 
@@ -159,16 +159,18 @@ const mapSchema = z
   .meta({ id: 'FleetMap' });
 
 const filesSchema = z
-  .object({ files: z.array(z.object({ path: z.string(), source: z.string() })) })
+  .object({
+    files: z.array(z.object({ path: z.string(), source: z.string() })),
+    etag: z.string().describe('As the header `ETag`: sent as `If-Match` with what is made of these files'),
+  })
   .meta({ id: 'FleetFiles' });
 
 export function fleetRoutes(app: Api, context: ApiContext): void {
   const { db } = context;
 
-  async function exported(ownerId: string): Promise<string> {
-    const { fleet } = await fleetOf(context, ownerId);
-    const living = await livingAgents(db, ownerId);
-    return exportFleet(livingFleet(fleet, living), bornOutsideLines(living));
+  async function filesOf(ownerId: string) {
+    const fleet = await fleetOf(context, ownerId);
+    return livingFiles(fleet.fleet, await livingAgents(db, ownerId), await findServiceFiles(db, ownerId));
   }
 
   app.route({
@@ -246,7 +248,8 @@ export function fleetRoutes(app: Api, context: ApiContext): void {
     },
     handler: async (request, reply) => {
       const { ownerId } = callerOf(request);
-      return reply.type('application/yaml; charset=utf-8').send(await exported(ownerId));
+      const { files, etag } = await filesOf(ownerId);
+      return reply.header('etag', etag).type('application/yaml; charset=utf-8').send(files[0].source);
     },
   });
 
@@ -259,13 +262,10 @@ export function fleetRoutes(app: Api, context: ApiContext): void {
       summary: 'The living fleet as files: fleet.yaml as exported, and those of fleet.d as they were applied',
       response: { 200: filesSchema, ...problemResponses },
     },
-    handler: async (request) => {
-      const { ownerId } = callerOf(request);
-      const services = (await findServiceFiles(db, ownerId)).map(({ name, source }) => ({
-        path: `fleet.d/${name}`,
-        source,
-      }));
-      return { files: [{ path: 'fleet.yaml', source: await exported(ownerId) }, ...services] };
+    handler: async (request, reply) => {
+      const living = await filesOf(callerOf(request).ownerId);
+      void reply.header('etag', living.etag);
+      return living;
     },
   });
 
@@ -292,8 +292,10 @@ export function fleetRoutes(app: Api, context: ApiContext): void {
     bodyLimit: applyLimit,
     schema: {
       tags: ['fleet'],
-      summary: 'Makes the fleet what fleet.yaml and fleet.d say; nothing is deleted, who is no longer named is retired',
+      summary:
+        'Makes the fleet what fleet.yaml and fleet.d say; nothing is deleted, who is no longer named is retired. With If-Match only where nobody has changed it since it was read',
       querystring: writeQuery,
+      headers: ifMatchHeaders,
       body: z.strictObject({
         source: z.string().min(1).max(sourceLimit).describe('The text of fleet.yaml'),
         serviceFiles: serviceFilesSchema
@@ -307,6 +309,7 @@ export function fleetRoutes(app: Api, context: ApiContext): void {
         ownerId: callerOf(request).ownerId,
         source: request.body.source,
         serviceFiles: request.body.serviceFiles,
+        ifMatch: request.headers['if-match'],
         dryRun: request.query.dryRun ?? false,
       }),
   });

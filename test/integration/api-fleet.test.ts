@@ -145,6 +145,36 @@ test('what is exported applies without a change', async () => {
   expect((await apply(text)).json).toMatchObject({ changes: [] });
 });
 
+test('what was made of a file that is old by now is refused, whatever was changed since', async () => {
+  await apply(smallFleet);
+  const read = async () => {
+    const { json, headers } = await api.call('GET', '/v1/fleet/files');
+    expect(headers['etag']).toBe(json['etag']);
+    expect((await api.call('GET', '/v1/fleet/export')).headers['etag']).toBe(json['etag']);
+    return json['etag'] as string;
+  };
+  const changed = (cadence: string, etag: string, query = '') =>
+    api.call('POST', `/v1/fleet/apply${query}`, {
+      body: { source: smallFleet.replace('cadence: 1d', `cadence: ${cadence}`) },
+      headers: { 'if-match': etag },
+    });
+  const first = await read();
+  expect((await changed('2d', first, '?dryRun=true')).status).toBe(200);
+  expect((await changed('2d', first)).json).toMatchObject({ version: 2 });
+  const versions = () => api.db.selectFrom('fleetVersions').select('version').execute();
+  for (const query of ['', '?dryRun=true'])
+    expect(await changed('3d', first, query)).toMatchObject({ status: 412, json: { code: 'PRECONDITION_FAILED' } });
+  expect(await versions()).toHaveLength(2);
+  // No version of the file tells of an agent that was given another name.
+  const second = await read();
+  await api.db.updateTable('agents').set({ name: 'Another' }).where('id', '=', 'rook-001').execute();
+  expect((await changed('3d', second)).status).toBe(412);
+  const third = await read();
+  expect(new Set([first, second, third]).size).toBe(3);
+  expect((await changed('3d', third)).json).toMatchObject({ version: 3 });
+  expect((await changed('4d', '*')).json).toMatchObject({ version: 4 });
+});
+
 test('a machine is added with its card and server, or an existing one gets its server', async () => {
   await apply(smallFleet);
   const body = { id: 'spare', gpu: 'RTX 3090:24', modelServer: 'http://10.0.0.9:8000/v1', kind: 'vllm' };

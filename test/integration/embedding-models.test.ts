@@ -6,6 +6,7 @@ import { createFleetReader } from '../../activities/fleet-view.ts';
 import { builtInModel, embeddingModelOf, type EmbeddingSettings } from '../../domain/embeddings.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { earlyMemories } from '../../domain/globe.ts';
+import { earlyGlobePeriod, firstGlobePeriod, globeWorkflowId } from '../../domain/ids.ts';
 import { createEmbeddingStore } from '../../stores/embeddings.ts';
 import { createFleetStore } from '../../stores/fleets.ts';
 import { createGlobeStore } from '../../stores/globe.ts';
@@ -44,7 +45,11 @@ async function remember(count: number): Promise<void> {
   await createMemoryStore(store.db).add(testOwner, plainMemories([agentId], count, told + 1));
   told += count;
 }
+/** Each by a run of its own. */
+let runs = 0;
 async function run(most = 1_000): Promise<number> {
+  runs += 1;
+  const workflowExecution = { workflowId: 'embeddings', runId: `run-${runs}` };
   const activities = createEmbeddingActivities({
     embeddings,
     globe: createGlobeStore(store.db),
@@ -60,7 +65,7 @@ async function run(most = 1_000): Promise<number> {
     },
     fleet: createFleetReader(createFleetStore(store.db)),
   });
-  const { embedded } = (await new MockActivityEnvironment().run(
+  const { embedded } = (await new MockActivityEnvironment({ workflowExecution }).run(
     (input: { most: number }) => activities.embedMissing(input),
     { most },
   )) as { embedded: number };
@@ -107,7 +112,7 @@ test('a new model that does not answer takes nothing from searches and is told o
   expect([await vectorsOf(builtInModel), await vectorsOf('second')]).toEqual([0, 108]);
 });
 
-test('once every memory has its vector, a fleet without a globe gets its first; asked for twice by one run it is one', async () => {
+test('once every memory has its vector, a fleet without a globe gets its first; however many runs ask it is one', async () => {
   const asked = () =>
     store.db.selectFrom('intents').select(['workflowId', 'type']).where('type', '=', 'placeGlobe').execute();
   await run();
@@ -138,12 +143,12 @@ test('where much is to be embedded the first globe is of what weighs most, and t
   expect(await run(1)).toBe(weightiest);
   const [early, ...others] = await asked();
   expect(others).toEqual([]);
-  expect(early).toMatch(/^globe:first-.+-early$/);
+  expect(early).toBe(globeWorkflowId(earlyGlobePeriod));
   // With the last vector all of it is placed in the place of the early one.
   await stands(early!.slice('globe:'.length));
   expect(await run()).toBe(600 - weightiest);
   const [whole] = await asked();
-  expect(`${whole}-early`).toBe(early);
+  expect(whole).toBe(globeWorkflowId(firstGlobePeriod));
   await stands(whole!.slice('globe:'.length));
   await remember(600);
   await run();

@@ -1,9 +1,10 @@
 import { WorkflowIdReusePolicy } from '@temporalio/client';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { angleBetween, type Place } from '../../domain/globe.ts';
-import { callPeriod, globeWorkflowId } from '../../domain/ids.ts';
+import { callPeriod, earlyGlobePeriod, globeWorkflowId } from '../../domain/ids.ts';
 import { coordinationQueue } from '../../domain/task-queues.ts';
 import { contentHash } from '../../stores/embeddings.ts';
+import { createGlobeStore } from '../../stores/globe.ts';
 import { readGlobe } from '../../stores/queries/globe.ts';
 import type { PlaceGlobeResult } from '../../workflows/place-globe.ts';
 import { testFleet } from '../support/fleets.ts';
@@ -125,6 +126,19 @@ test('nothing new moves nobody; what is new moves the others little', async () =
   expect(mean(before.memories.ids.map((id) => angleBetween(placeOf(before, id), placeOf(after, id))))).toBeLessThan(
     0.25,
   );
+});
+
+test('an early one that ends after one of all changes nothing', async () => {
+  const before = await globe();
+  expect(await place(earlyGlobePeriod)).toEqual({ agents: count, memories: count * 3 + 1, unchanged: true });
+  await createGlobeStore(stage.db).store(testOwner, {
+    period: earlyGlobePeriod,
+    model: hashedEmbedder.model,
+    digest: Buffer.from('early'),
+    agents: [],
+    memories: [],
+  });
+  expect(await globe()).toEqual(before);
 });
 
 test('two at once follow one another', async () => {

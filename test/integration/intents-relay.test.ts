@@ -1,6 +1,7 @@
 import { Client, Connection } from '@temporalio/client';
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { firstGlobePeriod, globeWorkflowId } from '../../domain/ids.ts';
 import { createLogger } from '../../observability/logger.ts';
 import { createIntentStore, insertIntent, type IntentStore } from '../../stores/intents.ts';
 import { createListenerFactory, type ListenerFactory } from '../../stores/listen.ts';
@@ -142,6 +143,20 @@ test('an id that has done its work is not started again', async () => {
   relay();
   await until('the intent is gone', async () => (await left()) === 0, 5_000);
   expect(await executions('drain:pc2:3')).toEqual([before]);
+});
+
+test('a first globe that found nothing to place is asked for anew by the same id; while one is under way it is that one', async () => {
+  const id = globeWorkflowId(firstGlobePeriod);
+  const [first] = await completeByHand(id);
+  relay();
+  const told = async () => {
+    await ask(id);
+    await until('the intent is gone', async () => (await left()) === 0, 20_000);
+    return (await client.workflow.getHandle(id).describe()).runId;
+  };
+  const second = await told();
+  expect(second).not.toBe(first);
+  expect(await told()).toBe(second);
 });
 
 test('an id that ended without having done its work is started again', async () => {

@@ -445,10 +445,14 @@ describe('the blessing pool', () => {
       ['week-1', 4],
     ]);
     const [first] = all.slice(-1);
-    expect(first).toMatchObject({ shared: [{ pool, shared: pool - left }], yourBlessings: 0, yours: [] });
+    // A sale in another currency before put into a pool of its own, which is shared out beside it.
+    const currency = 'EUR';
+    expect(first!.shared!.filter((each) => each.currency === currency)).toEqual([
+      { currency, pool, shared: pool - left },
+    ]);
+    expect(first).toMatchObject({ yourBlessings: 0, yours: [] });
     expect(await shares(testOwner, `${all[0]!.madeAt} ${all[0]!.period}`)).toEqual(all.slice(1));
     // Who was blessed sees what it came to for them, and neither the pool nor what others got.
-    const { currency } = first!.shared![0]!;
     expect(await shares(ada.ownerId)).toEqual([
       {
         period: 'week-1',
@@ -456,7 +460,7 @@ describe('the blessing pool', () => {
         blessings: null,
         shared: null,
         yourBlessings: 3,
-        yours: [{ amount: Math.floor((pool * 3) / 4), currency }],
+        yours: expect.arrayContaining([{ amount: Math.floor((pool * 3) / 4), currency }]) as unknown,
       },
     ]);
     expect((await shares(bea.ownerId)).map(({ period, yourBlessings }) => [period, yourBlessings])).toEqual([

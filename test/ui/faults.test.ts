@@ -1,7 +1,7 @@
 import { createServer, request as ask, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { sql } from 'kysely';
-import type { Page } from 'playwright-core';
+import type { Page, Route } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createBallotStore } from '../../stores/ballots.ts';
 import { newId } from '../../stores/ids.ts';
@@ -129,6 +129,129 @@ describe.skipIf(lacksBrowser('faults in a browser'))('when something fails in be
     await close();
   }, 90_000);
 
+  test('a dialog closes by the answer, though what is read after it hangs', async () => {
+    const { page, close } = await stage.visit({ serviceWorkers: 'block' });
+    await page.goto(`${stage.url}/guilds`);
+    await settled(page);
+    await page.route(
+      ({ pathname }) => pathname === '/v1/guilds',
+      (route) => (route.request().method() === 'GET' ? undefined : route.continue()),
+    );
+    await page.getByRole('button', { name: 'Found a guild', exact: true }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Name').fill('Hangers on');
+    await dialog.getByRole('button', { name: 'Found a guild', exact: true }).click();
+    await dialog.waitFor({ state: 'detached' });
+    const { rows } = await sql`select name from guilds where name = 'Hangers on'`.execute(shop.db);
+    expect(rows).toHaveLength(1);
+    await close();
+  }, 90_000);
+
+  test('what was bought by an answer that was lost is told before it is offered again; what came to nothing is begun anew', async () => {
+    await shop.grant(shop.buyer.ownerId, 1_000);
+    const listingId = await shop.list({ title: 'Lost answer' });
+    const { page, close } = await stage.visit({ as: shop.buyer, serviceWorkers: 'block' });
+    await page.route(
+      ({ pathname }) => pathname === '/v1/purchases',
+      async (route) => {
+        if (route.request().method() === 'GET') return route.continue();
+        await route.fetch();
+        await route.abort();
+      },
+    );
+    await page.goto(`${stage.url}/market/${listingId}`);
+    const buy = page.getByRole('button', { name: /^Buy for/ });
+    await buy.click();
+    await page.getByText('The API does not answer.').first().waitFor();
+    const bought = () =>
+      shop.db.selectFrom('purchases').select(['id', 'state']).where('listingId', '=', listingId).execute();
+    await expect
+      .poll(async () => (await bought()).map(({ state }) => state), { timeout: 30_000 })
+      .toEqual(['completed']);
+    await page.reload();
+    await page.getByText(/^You bought this/).waitFor();
+    await buy.waitFor();
+    await page.getByRole('link', { name: 'Open the license' }).click();
+    await page.waitForURL('**/market/licenses/**');
+
+    // The list says still that it is under way, the purchase itself that it came to nothing.
+    await page.unrouteAll({ behavior: 'ignoreErrors' });
+    const as = async (route: Route, change: (purchase: Record<string, unknown>) => Record<string, unknown>) => {
+      const response = await route.fetch();
+      const json = (await response.json()) as { items?: Array<Record<string, unknown>> };
+      await route.fulfill({ response, json: json.items ? { ...json, items: json.items.map(change) } : change(json) });
+    };
+    await page.route(
+      ({ pathname }) => pathname === '/v1/purchases',
+      (route) => as(route, (purchase) => ({ ...purchase, state: 'pending' })),
+    );
+    await page.route(
+      ({ pathname }) => pathname.startsWith('/v1/purchases/pur_'),
+      (route) => as(route, (purchase) => ({ ...purchase, state: 'failed', reason: 'The card was refused.' })),
+    );
+    await page.goto(`${stage.url}/market/${listingId}`);
+    await page.getByText('The card was refused.').waitFor();
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await buy.waitFor();
+    await close();
+  }, 120_000);
+
+  test('where somebody is paid is changed by nobody who was not asked, and the file of the fleet by nobody who has not seen what it is now', async () => {
+    const { page, close } = await stage.visit({ serviceWorkers: 'block' });
+    const sent: unknown[] = [];
+    page.on('request', (request) => {
+      if (request.method() === 'POST') sent.push(request.postDataJSON());
+    });
+    await page.goto(`${stage.url}/market/desk`);
+    await settled(page);
+    await page.getByText('Where a creator is paid').click();
+    const keep = page.getByRole('button', { name: 'Keep it' });
+    await keep.click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('An account that was kept is taken away.').waitFor();
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
+    expect(sent).toEqual([]);
+    await page.getByLabel('Creator', { exact: true }).fill(shop.seller.ownerId);
+    await page.getByLabel('Account at Stripe').fill('acct_1Harbour');
+    await keep.click();
+    await dialog.getByText(`what ${shop.seller.ownerId} earns to be paid to acct_1Harbour`).waitFor();
+    await dialog.getByRole('button', { name: 'Keep it' }).click();
+    await page.getByText('Paid there from now on').first().waitFor();
+    expect(sent).toEqual([{ userId: shop.seller.ownerId, provider: 'stripe', account: 'acct_1Harbour' }]);
+
+    await page.goto(`${stage.url}/fleet/file`);
+    await settled(page);
+    const file = page.getByLabel('fleet.yaml');
+    const opened = await file.inputValue();
+    expect(opened).toContain('cadence: 1d');
+    const theirs = opened.replace('cadence: 1d', 'cadence: 2d');
+    const applied = await shop.api.call('POST', '/v1/fleet/apply', { body: { source: theirs } });
+    expect(applied.status, applied.text).toBe(200);
+    await file.fill(opened.replace('cadence: 6h', 'cadence: 8h'));
+    await page.getByRole('button', { name: 'See what would change' }).click();
+    await page.getByText('the fleet was changed since its file was read').waitFor();
+    await page.getByRole('button', { name: 'Take the file as it is now' }).click();
+    expect(await file.inputValue()).toContain('cadence: 2d');
+    const exported = async () => (await shop.api.call('GET', '/v1/fleet/export')).text;
+    // After the first one it is made of what was applied by it.
+    for (const [before, after] of [
+      ['6h', '8h'],
+      ['8h', '12h'],
+    ] as const) {
+      const now = await file.inputValue();
+      expect(now).toContain(`cadence: ${before}`);
+      await file.fill(now.replace(`cadence: ${before}`, `cadence: ${after}`));
+      await page.getByRole('button', { name: 'See what would change' }).click();
+      await page.getByRole('button', { name: 'Apply', exact: true }).click();
+      await expect.poll(exported, { timeout: 30_000 }).toContain(`cadence: ${after}`);
+      await page.getByRole('button', { name: 'Apply', exact: true }).and(page.locator(':disabled')).waitFor();
+    }
+    expect(await exported()).toContain('cadence: 2d');
+    expect(await page.getByText('the fleet was changed since its file was read').count()).toBe(0);
+    await close();
+  }, 120_000);
+
   test('another tab shows nothing of who was signed in before, and who it is now', async () => {
     await openNotice(shop.db, {
       id: newId('notice'),
@@ -147,7 +270,7 @@ describe.skipIf(lacksBrowser('faults in a browser'))('when something fails in be
     await other.evaluate('window.loadedOnce = true');
     const ownKept = () =>
       here.evaluate<string[]>(
-        `Object.keys(localStorage).filter((name) => /^soulfra(?:-own|[.]proof|[.]pins)/.test(name))`,
+        `Object.keys(localStorage).filter((name) => /^soulfra(?:-own-|[.]proof|[.]pins)/.test(name))`,
       );
     // Of a license, and of one that a version before this one kept.
     await here.evaluate(
@@ -182,6 +305,11 @@ describe.skipIf(lacksBrowser('faults in a browser'))('when something fails in be
   test('behind a proxy that stands alone what was loaded is shown, as old as the oldest of it', async () => {
     const { page, close } = await stage.visit({ as: shop.buyer });
     await kept(page, `${proxy.url}/market/licenses`);
+    // What is read again as the stream opens is as new as that.
+    await page.locator('.live[data-state=live]').waitFor();
+    proxy.isAlone = true;
+    proxy.cutStreams();
+    await page.locator('.live[data-state=away]').waitFor();
     const before = new Date(Date.now() - 3 * 86_400_000);
     await page.evaluate(`(async () => {
       const cache = await caches.open('soulfra-data-1');
@@ -191,7 +319,6 @@ describe.skipIf(lacksBrowser('faults in a browser'))('when something fails in be
       headers.set('x-soulfra-kept-at', '${before.getTime()}');
       await cache.put(request, new Response(await known.blob(), { headers }));
     })()`);
-    proxy.isAlone = true;
     await page.reload();
     const day = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeZone: 'UTC' }).format(before);
     await page.getByText(`Offline since ${day}`).waitFor();

@@ -8,7 +8,7 @@ import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
 import { addressOf, call } from '../../ui/client.ts';
 import { createEventParser, readEvents, type StreamEvent } from '../../ui/event-stream.ts';
 import { money } from '../../ui/format.ts';
-import { everyMsOf, touchedPaths } from '../../ui/touched.ts';
+import { everyMsOf, isTouched, touchedPaths } from '../../ui/touched.ts';
 
 const openApi = readFileSync(join(repositoryRoot, 'docs', 'openapi.json'), 'utf8');
 const sources = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', 'ui'], {
@@ -44,10 +44,12 @@ test('what an event makes old is there to be read again, and of what is asked fo
   const nouns = [...new Set([...told.matchAll(/['`](\w+)\./g)].map(([, noun]) => noun!))];
   expect(nouns).toEqual(expect.arrayContaining(['run', 'machine', 'service', 'blessings', 'key']));
   const named = nouns.flatMap((noun) => touchedPaths(noun));
-  expect(named.filter((start) => !paths.some((path) => path.startsWith(start)))).toEqual([]);
+  expect(named.filter((path) => !paths.some((each) => isTouched(`GET ${each}`, path)))).toEqual([]);
   expect(paths.filter((path) => path.startsWith('/v1/backups')).length).toBeGreaterThan(0);
   expect(everyMsOf('GET /v1/backups')).toBeGreaterThan(0);
-  expect(named.filter((start) => 'GET /v1/backups'.startsWith(`GET ${start}`))).toEqual([]);
+  expect(named.filter((path) => isTouched('GET /v1/backups', path))).toEqual([]);
+  expect(touchedPaths('user').filter((path) => isTouched('GET /v1/memories', path))).toEqual([]);
+  expect(touchedPaths('user').some((path) => isTouched('GET /v1/users/{id}', path))).toBe(true);
   expect(everyMsOf('GET /v1/runs')).toBeUndefined();
 });
 

@@ -4,7 +4,7 @@ import { useEffect, useState } from 'react';
 import { call } from '../client.ts';
 import { Badge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
-import { useDecision } from '../parts/decision.ts';
+import { useDecisions } from '../parts/decision.ts';
 import { AreaField, Choices, TextField } from '../parts/fields.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { Empty, Failed, Forbidden, Loading, Shown } from '../parts/states.tsx';
@@ -32,7 +32,7 @@ function Composer() {
   const [agentId, setAgentId] = useState('');
   const [at, setAt] = useState('');
   const [chosen, setChosen] = useState<string[]>([]);
-  const decision = useDecision();
+  const decisions = useDecisions();
   const navigate = useNavigate();
   const toasts = useToasts();
   const write = useWrite('POST /v1/drops', { touches: ['GET /v1/drops'] });
@@ -44,10 +44,10 @@ function Composer() {
   const save = async (goesOut: boolean) => {
     const drop = { channels: chosen, body, title, narration, ...(agentId === '' ? {} : { agentId: agentId.trim() }) };
     try {
-      const { id } = await write.mutateAsync({ body: drop, options: { idempotencyKey: decision.keyFor(drop) } });
+      const { id } = await write.mutateAsync({ body: drop, options: { idempotencyKey: decisions.keyFor(drop) } });
       if (goesOut)
         await publish.mutateAsync({ path: { id }, body: at === '' ? {} : { at: new Date(at).toISOString() } });
-      decision.made();
+      decisions.over(drop);
       await navigate({ to: '/drops/$dropId', params: { dropId: id } });
     } catch (err) {
       toasts.failed(err as Error);

@@ -16,25 +16,36 @@ const words = fleetText.file;
 /** The fleet's file as it lives, to be changed: what would come of it first, then that it is so. */
 export function FleetFileView() {
   const may = useMay('operator');
-  const living = useApi('GET /v1/fleet/export', {}, { enabled: may });
+  const living = useApi('GET /v1/fleet/files', {}, { enabled: may });
+  const readAgain = async () => (await living.refetch()).data?.etag;
   return (
     <Page title={words.title} lead={words.lead}>
-      {may ? <Shown of={living}>{(source) => <Editor living={source} />}</Shown> : <Forbidden />}
+      {may ? <Shown of={living}>{(files) => <Editor living={files} readAgain={readAgain} />}</Shown> : <Forbidden />}
     </Page>
   );
 }
 
 type Applied = Answer<'POST /v1/fleet/apply'>;
 
-function Editor({ living }: { living: string }) {
-  const [source, setSource] = useState(living);
+interface EditorProps {
+  living: Answer<'GET /v1/fleet/files'>;
+  /** @returns what stands there now */
+  readAgain: () => Promise<string | undefined>;
+}
+
+function Editor({ living, readAgain }: EditorProps) {
+  const fleetFile = living.files[0]?.source ?? '';
+  const [source, setSource] = useState(fleetFile);
+  /** What the text was made of: nothing that somebody else has changed since is taken back by it. */
+  const [madeOf, setMadeOf] = useState(living.etag);
   const toasts = useToasts();
   const trial = useMutation({
-    mutationFn: () => call('POST /v1/fleet/apply', { body: { source }, query: { dryRun: 'true' } }),
+    mutationFn: () =>
+      call('POST /v1/fleet/apply', { body: { source }, query: { dryRun: 'true' } }, { ifMatch: madeOf }),
   });
-  const apply = useWrite('POST /v1/fleet/apply', {
-    touches: ['GET /v1/fleet/export', 'GET /v1/fleet', 'GET /v1/inbox'],
-  });
+  const apply = useWrite('POST /v1/fleet/apply', { touches: ['GET /v1/fleet', 'GET /v1/inbox'] });
+  const [isOwn, setOwn] = useState(false);
+  const isOld = madeOf !== living.etag && !isOwn;
   const changes = trial.data?.changes;
   const failed = trial.error ?? apply.error;
   return (
@@ -52,8 +63,23 @@ function Editor({ living }: { living: string }) {
           trial.reset();
         }}
       />
+      {isOld && (
+        <p className="away" role="status">
+          {words.changedMeanwhile}{' '}
+          <Button
+            onClick={() => {
+              setSource(fleetFile);
+              setMadeOf(living.etag);
+              trial.reset();
+              apply.reset();
+            }}
+          >
+            {words.takeNew}
+          </Button>
+        </p>
+      )}
       <div className="form-acts">
-        <Button kind={changes ? 'plain' : 'main'} disabled={trial.isPending} onClick={() => trial.mutate()}>
+        <Button kind={changes ? 'plain' : 'main'} disabled={trial.isPending || isOwn} onClick={() => trial.mutate()}>
           {words.look}
         </Button>
         <Button
@@ -61,11 +87,17 @@ function Editor({ living }: { living: string }) {
           disabled={changes === undefined || changes.length === 0 || apply.isPending}
           onClick={() =>
             apply.mutate(
-              { query: {}, body: { source } },
+              { query: {}, body: { source }, options: { ifMatch: madeOf } },
               {
                 onSuccess: ({ version }) => {
                   toasts.done(version === null ? words.same : words.applied(version));
                   trial.reset();
+                  // From here on it is made of what was applied just now, as soon as that is read.
+                  setOwn(true);
+                  void readAgain().then((etag) => {
+                    if (etag !== undefined) setMadeOf(etag);
+                    setOwn(false);
+                  });
                 },
               },
             )

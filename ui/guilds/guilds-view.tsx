@@ -3,7 +3,7 @@ import { useState } from 'react';
 import type { Item } from '../client.ts';
 import { counted } from '../format.ts';
 import { Button } from '../parts/button.tsx';
-import { useDecision } from '../parts/decision.ts';
+import { useDecisions } from '../parts/decision.ts';
 import { ConfirmDialog } from '../parts/dialog.tsx';
 import { Listed } from '../parts/listed.tsx';
 import { AreaField, TextField } from '../parts/fields.tsx';
@@ -73,11 +73,11 @@ function NewGuild({ onClose }: { onClose: () => void }) {
   const [name, setName] = useState('');
   const [purpose, setPurpose] = useState('');
   const [seats, setSeats] = useState('12');
-  const decision = useDecision();
+  const decisions = useDecisions();
   const found = useWrite('POST /v1/guilds', { touches: ['GET /v1/guilds'] });
   const press = () => {
     const body = { name, seats: Number(seats), ...(purpose === '' ? {} : { purpose }) };
-    found.mutate({ body, options: { idempotencyKey: decision.keyFor(body) } }, { onSuccess: onClose });
+    found.mutate({ body, options: { idempotencyKey: decisions.keyFor(body) } }, { onSuccess: onClose });
   };
   return (
     <ConfirmDialog

@@ -1,6 +1,6 @@
 import { useState } from 'react';
 import { Button } from '../parts/button.tsx';
-import { useDecision } from '../parts/decision.ts';
+import { useDecisions } from '../parts/decision.ts';
 import { ConfirmDialog, Dialog } from '../parts/dialog.tsx';
 import { Choices, SelectField, TextField } from '../parts/fields.tsx';
 import { QrCode } from '../parts/qr-code.tsx';
@@ -20,7 +20,7 @@ export function InviteDialog({ guildId, onClose }: { guildId: string; onClose: (
   const [expiresIn, setExpires] = useState('7d');
   const [uses, setUses] = useState('');
   const [link, setLink] = useState<string>();
-  const decision = useDecision();
+  const decisions = useDecisions();
   const toasts = useToasts();
   const invite = useWrite('POST /v1/guilds/{id}/invites', { touches: ['GET /v1/guilds/{id}/invites'] });
 
@@ -33,10 +33,10 @@ export function InviteDialog({ guildId, onClose }: { guildId: string; onClose: (
     }[target];
     const body = { ...whom, role, expiresIn };
     invite.mutate(
-      { path: { id: guildId }, body, options: { idempotencyKey: decision.keyFor(body) } },
+      { path: { id: guildId }, body, options: { idempotencyKey: decisions.keyFor(body) } },
       {
         onSuccess: ({ token }) => {
-          decision.made();
+          decisions.over(body);
           // The secret of a link is shown this one time; it stands behind the #, which no server is sent.
           if (token !== undefined) return setLink(`${location.origin}/join#invite=${token}`);
           toasts.done(words.invited);

@@ -1,7 +1,7 @@
 import { useState } from 'react';
 import { useNavigate } from '@tanstack/react-router';
 import type { Thing } from '../client.ts';
-import { useDecision } from '../parts/decision.ts';
+import { useDecisions } from '../parts/decision.ts';
 import { ConfirmDialog } from '../parts/dialog.tsx';
 import { AreaField, SelectField, TextField } from '../parts/fields.tsx';
 import { useWrite } from '../queries.ts';
@@ -19,7 +19,7 @@ export function NewBallot({ guildId, onClose }: { guildId?: string; onClose: () 
   const [options, setOptions] = useState<string>(words.yesNo);
   const [seats, setSeats] = useState('');
   const [vote, setVote] = useState('3d');
-  const decision = useDecision();
+  const decisions = useDecisions();
   const navigate = useNavigate();
   const propose = useWrite('POST /v1/ballots', { touches: ['GET /v1/ballots'] });
   const lines = options
@@ -39,7 +39,7 @@ export function NewBallot({ guildId, onClose }: { guildId?: string; onClose: () 
         : { effect: { kind: 'guild_rule' as const, rule: { name: 'seats' as const, value: Number(seats) } } }),
     };
     propose.mutate(
-      { body: asked, options: { idempotencyKey: decision.keyFor(asked) } },
+      { body: asked, options: { idempotencyKey: decisions.keyFor(asked) } },
       { onSuccess: ({ id }) => void navigate({ to: '/ballots/$ballotId', params: { ballotId: id } }) },
     );
   };

@@ -3,7 +3,7 @@ import { type Item, type Thing } from '../client.ts';
 import { count, money } from '../format.ts';
 import { StateBadge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
-import { useDecision, useDecisions } from '../parts/decision.ts';
+import { type Decisions, useDecisions } from '../parts/decision.ts';
 import { ConfirmDialog } from '../parts/dialog.tsx';
 import { Listed } from '../parts/listed.tsx';
 import { AreaField, Choices, SelectField, TextField } from '../parts/fields.tsx';
@@ -165,7 +165,7 @@ function NewListing({ onClose }: { onClose: () => void }) {
   const set = (field: keyof typeof offer) => (event: { target: { value: string } }) =>
     setOffer({ ...offer, [field]: event.target.value });
   const draft = useWrite('POST /v1/listings', { touches: ['GET /v1/listings'] });
-  const decision = useDecision();
+  const decisions = useDecisions();
   const amount = minorUnits(offer.price, offer.currency);
   const wrong = (path: string) => draft.error?.fields.find((field) => field.path.startsWith(path))?.rule;
   const press = () => {
@@ -179,7 +179,7 @@ function NewListing({ onClose }: { onClose: () => void }) {
       ...(offer.summary === '' ? {} : { summary: offer.summary }),
       ...(offer.statement === '' ? {} : { modelStatement: offer.statement }),
     };
-    draft.mutate({ body, options: { idempotencyKey: decision.keyFor(body) } }, { onSuccess: onClose });
+    draft.mutate({ body, options: { idempotencyKey: decisions.keyFor(body) } }, { onSuccess: onClose });
   };
   return (
     <ConfirmDialog
@@ -323,7 +323,7 @@ function Split({ sale: { split, price } }: { sale: Purchase }) {
 
 interface RefundProps {
   sale: Purchase;
-  decisions: ReturnType<typeof useDecisions>;
+  decisions: Decisions;
   onClose: () => void;
 }
 
@@ -343,7 +343,7 @@ function RefundDialog({ sale, decisions, onClose }: RefundProps) {
       { path: { id: sale.id }, body, options: { idempotencyKey: decisions.keyFor(decision) } },
       {
         onError: ({ status }) => {
-          if (status >= 400 && status < 500) decisions.refused(decision);
+          if (status >= 400 && status < 500) decisions.over(decision);
         },
         onSuccess: () => {
           toasts.done(words.refundMade);
@@ -416,9 +416,20 @@ function PayoutAccount() {
   const me = useMe();
   const [userId, setUserId] = useState('');
   const [account, setAccount] = useState('');
+  const [isAsked, setAsked] = useState(false);
   const toasts = useToasts();
   const set = useWrite('POST /v1/payouts/accounts', { touches: ['GET /v1/payouts', 'GET /v1/inbox'] });
-  const whose = userId === '' ? me?.userId : userId.trim();
+  const isOwn = userId.trim() === '';
+  const whose = isOwn ? me?.userId : userId.trim();
+  const where = account.trim() === '' ? null : account.trim();
+  const press = () =>
+    set.mutate(
+      { query: {}, body: { userId: whose!, provider: 'stripe', account: where } },
+      {
+        onSuccess: () => toasts.done(where === null ? words.paidByHand : words.paidThere),
+        onSettled: () => setAsked(false),
+      },
+    );
   return (
     <details>
       <summary>{words.account}</summary>
@@ -439,22 +450,26 @@ function PayoutAccount() {
           error={set.error?.message}
         />
         <div className="form-acts">
-          <Button
-            disabled={whose === undefined || set.isPending}
-            onClick={() =>
-              set.mutate(
-                {
-                  query: {},
-                  body: { userId: whose!, provider: 'stripe', account: account.trim() === '' ? null : account.trim() },
-                },
-                { onSuccess: () => toasts.done(account.trim() === '' ? words.paidByHand : words.paidThere) },
-              )
-            }
-          >
+          <Button disabled={whose === undefined || set.isPending} onClick={() => setAsked(true)}>
             {words.setAccount}
           </Button>
         </div>
       </div>
+      <ConfirmDialog
+        title={words.account}
+        isOpen={isAsked}
+        onClose={() => setAsked(false)}
+        act={words.setAccount}
+        kind={where === null ? 'danger' : 'main'}
+        isPending={set.isPending}
+        onAct={press}
+      >
+        <p>
+          {where === null
+            ? words.payByHand(isOwn ? undefined : whose)
+            : words.payThere(where, isOwn ? undefined : whose)}
+        </p>
+      </ConfirmDialog>
     </details>
   );
 }

@@ -6,7 +6,7 @@ import { type Thing, call } from '../client.ts';
 import { dateTime } from '../format.ts';
 import { Badge, StateBadge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
-import { newKey, useDecision } from '../parts/decision.ts';
+import { newKey, useDecisions } from '../parts/decision.ts';
 import { TextField } from '../parts/fields.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { Shown } from '../parts/states.tsx';
@@ -111,7 +111,7 @@ function Activations({ license }: { license: Thing<'License'> }) {
   const { id } = license;
   const activations = useApi('GET /v1/licenses/{id}/activations', { path: { id } });
   const [place, setPlace] = useState('');
-  const decision = useDecision();
+  const decisions = useDecisions();
   const toasts = useToasts();
   const touches = ['GET /v1/licenses/{id}/activations', 'GET /v1/licenses/{id}'] as const;
   const activate = useWrite('POST /v1/licenses/{id}/activate', { touches });
@@ -162,10 +162,13 @@ function Activations({ license }: { license: Thing<'License'> }) {
             onClick={() =>
               // Pressing twice takes one place; a place that was ended is activated under a new id.
               activate.mutate(
-                { path: { id }, body: { activationId: `place-${decision.keyFor(place.trim())}`, place: place.trim() } },
+                {
+                  path: { id },
+                  body: { activationId: `place-${decisions.keyFor(place.trim())}`, place: place.trim() },
+                },
                 {
                   onSuccess: () => {
-                    decision.made();
+                    decisions.over(place.trim());
                     setPlace('');
                   },
                 },

@@ -5,10 +5,11 @@ import type { Item, Thing } from '../client.ts';
 import { counted, money } from '../format.ts';
 import { Badge, StateBadge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
-import { useDecision } from '../parts/decision.ts';
+import { useDecisions } from '../parts/decision.ts';
 import { Choices } from '../parts/fields.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { Shown } from '../parts/states.tsx';
+import { Time } from '../parts/time.tsx';
 import { useToasts } from '../parts/toasts.tsx';
 import { apiQuery, useAllPages, useApi, useWrite } from '../queries.ts';
 import { useMay, useMe } from '../shell/me.ts';
@@ -68,21 +69,39 @@ function Buying({ offer }: { offer: Thing<'Listing'> }) {
   const [begun, setBegun] = useState<string>();
   const queries = useQueryClient();
   const me = useMe();
-  const own = useApi('GET /v1/purchases', { query: { as: 'buyer', listingId: offer.id, limit: 50 } });
-  const unsettled = own.data?.items.find(({ buyer, state }) => buyer === me?.userId && open.includes(state));
+  /** Of those that came to nothing, and are to be begun anew: the list may not have heard of it yet. */
+  const [aside, setAside] = useState<readonly string[]>([]);
+  const read = useApi('GET /v1/purchases', { query: { as: 'buyer', listingId: offer.id, limit: 50 } });
+  const own = read.data?.items.filter(({ buyer }) => buyer === me?.userId) ?? [];
+  const unsettled = own.find(({ id, state }) => open.includes(state) && !aside.includes(id));
   // It stays in sight when it is settled, too.
   if (begun === undefined && unsettled !== undefined) setBegun(unsettled.id);
-  if (begun !== undefined) return <Bought purchaseId={begun} onAgain={() => setBegun(undefined)} />;
+  if (begun !== undefined) {
+    const again = () => {
+      setAside([...aside, begun]);
+      setBegun(undefined);
+    };
+    return <Bought purchaseId={begun} onAgain={again} />;
+  }
   if (offer.state !== 'listed') return null;
   const begin = (purchase: Thing<'Purchase'>) => {
     // Its row may come a moment after the answer.
     queries.setQueryData(apiQuery('GET /v1/purchases/{id}', { path: { id: purchase.id } }).queryKey, purchase);
     setBegun(purchase.id);
   };
-  return <Shown of={own}>{() => <Buy offer={offer} onBegun={begin} />}</Shown>;
+  // By the answer that was lost somebody would not know that they have bought it, and buy it once more.
+  const last = own.find(({ state }) => state === 'completed');
+  return <Shown of={read}>{() => <Buy offer={offer} last={last} onBegun={begin} />}</Shown>;
 }
 
-function Buy({ offer, onBegun }: { offer: Thing<'Listing'>; onBegun: (purchase: Thing<'Purchase'>) => void }) {
+interface BuyProps {
+  offer: Thing<'Listing'>;
+  /** The last one of one's own that was completed. */
+  last: Thing<'Purchase'> | undefined;
+  onBegun: (purchase: Thing<'Purchase'>) => void;
+}
+
+function Buy({ offer, last, onBegun }: BuyProps) {
   const kinds = useApi('GET /v1/license-kinds', {});
   const credits = useAllPages('GET /v1/ledger/accounts', {
     query: { kind: 'credits', currency: offer.price.currency, limit: 200 },
@@ -92,7 +111,7 @@ function Buy({ offer, onBegun }: { offer: Thing<'Listing'>; onBegun: (purchase: 
   const hasCards = providers.data?.items.some(({ id }) => id === 'stripe') ?? false;
   const [kind, setKind] = useState(offer.kinds[0] ?? '');
   const [payment, setPayment] = useState<Payment>('credits');
-  const decision = useDecision();
+  const decisions = useDecisions();
   const toasts = useToasts();
   const may = useMay('member');
   const buy = useWrite('POST /v1/purchases', {
@@ -110,10 +129,10 @@ function Buy({ offer, onBegun }: { offer: Thing<'Listing'>; onBegun: (purchase: 
     // The price that was read: another one is refused, not paid.
     const body = { listingId: offer.id, kind, payment, price: offer.price };
     buy.mutate(
-      { body, options: { idempotencyKey: decision.keyFor(body) } },
+      { body, options: { idempotencyKey: decisions.keyFor(body) } },
       {
         onSuccess: (purchase) => {
-          decision.made();
+          decisions.over(body);
           onBegun(purchase as Thing<'Purchase'>);
         },
         onError: toasts.failed,
@@ -148,6 +167,16 @@ function Buy({ offer, onBegun }: { offer: Thing<'Listing'>; onBegun: (purchase: 
       )}
       {!hasCards && <p className="soft">{byCredits}</p>}
       {providers.error && <p className="faint">{words.noProviders(providers.error.message)}</p>}
+      {last && (
+        <p role="status">
+          {words.boughtBefore} <Time at={last.createdAt} />.{' '}
+          {last.licenseId && (
+            <Link to="/market/licenses/$licenseId" params={{ licenseId: last.licenseId }}>
+              {words.openLicense}
+            </Link>
+          )}
+        </p>
+      )}
       <Button kind="main" disabled={!may || buy.isPending || kind === ''} onClick={press}>
         {buy.isPending ? words.buying : words.buyFor(money(offer.price))}
       </Button>

@@ -68,6 +68,8 @@ export const fleetText = {
     changes: 'What would change',
     same: 'Nothing would change.',
     applied: (version: number) => `Applied as version ${version}.`,
+    changedMeanwhile: 'The fleet was changed since you opened this: what you have written here cannot be applied.',
+    takeNew: 'Take the file as it is now',
     kinds: {
       fleet: 'fleet',
       machine: 'machine',

@@ -23,6 +23,7 @@ export const marketText = {
   buying: 'Buying…',
   mayNotBuy: 'Your role may look, and not buy.',
   bought: 'It is yours',
+  boughtBefore: 'You bought this',
   paid: (price: string) => `You paid ${price}. A receipt is mailed to your address, if it is verified.`,
   openLicense: 'Open the license',
   payNow: 'Pay at the provider',
@@ -37,6 +38,10 @@ export const marketText = {
   accountId: 'Account at Stripe',
   accountHint: 'acct_…; empty: by hand',
   setAccount: 'Keep it',
+  payByHand: (creator?: string) =>
+    `Is ${creator === undefined ? 'what you earn' : `what ${creator} earns`} to be paid by hand from now on? An account that was kept is taken away.`,
+  payThere: (account: string, creator?: string) =>
+    `Is ${creator === undefined ? 'what you earn' : `what ${creator} earns`} to be paid to ${account} from now on?`,
   paidByHand: 'Paid by hand from now on',
   paidThere: 'Paid there from now on',
   cancelPurchase: 'Cancel it',
