@@ -71,7 +71,9 @@ function viteOf(root: string): string {
 async function runVite(vite: string, root: string, pages: string, folder: string): Promise<void> {
   const config = join('ui', 'vite.config.ts');
   const args = [vite, 'build', pages, '--config', config, '--outDir', folder, '--logLevel', 'warn'];
-  const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  // A test runner says `test`, by which React would come with all that it says to its developers: half as much again to load.
+  const env = { ...process.env, NODE_ENV: 'production' };
+  const child = spawn(process.execPath, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {
