@@ -162,22 +162,29 @@ async function withPages<Result>(
   }
 }
 
-/** In turn, so that what else the box does falls on both. */
-async function framesOf(stage: UiStage): Promise<{ globe: number; empty: number; sharpness: number }> {
+/**
+ * In turn, so that what else the box does falls on both.
+ * @throws where one of them was drawn with fewer pixels than the other
+ */
+async function framesOf(stage: UiStage): Promise<{ globe: number; empty: number; pixelRatio: number }> {
   const { page, close } = await stage.visit({ signedIn: false, reducedMotion: false });
   await page.goto(stage.url);
   await cameTrue(page, 'typeof framesOf === "function"');
-  const counted = { globe: [] as number[], empty: [] as number[], sharpness: [] as number[] };
+  const counted = { globe: [] as number[], empty: [] as number[] };
   const count = (points: number) =>
-    page.evaluate<{ rate: number; sharpness: number }>(`framesOf(${points}, ${frames.seconds})`);
+    page.evaluate<{ rate: number; pixelRatio: number }>(`framesOf(${points}, ${frames.seconds})`);
+  let pixelRatio = 1;
   for (let round = 0; round < frames.rounds; round += 1) {
-    counted.empty.push((await count(0)).rate);
-    const { rate, sharpness } = await count(frames.points);
-    counted.globe.push(rate);
-    counted.sharpness.push(sharpness);
+    const empty = await count(0);
+    const globe = await count(frames.points);
+    if (globe.pixelRatio !== empty.pixelRatio)
+      throw new Error(`pixels across for each of the page: globe ${globe.pixelRatio}, empty scene ${empty.pixelRatio}`);
+    pixelRatio = globe.pixelRatio;
+    counted.empty.push(empty.rate);
+    counted.globe.push(globe.rate);
   }
   await close();
-  return { globe: median(counted.globe), empty: median(counted.empty), sharpness: median(counted.sharpness) };
+  return { globe: median(counted.globe), empty: median(counted.empty), pixelRatio };
 }
 
 /** All that only the globe loads: the chunk with three.js and the scene, the view, and its styles. */

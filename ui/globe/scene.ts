@@ -5,7 +5,6 @@ import {
   Color,
   ColorManagement,
   Group,
-  LineBasicMaterial,
   LineSegments,
   LinearSRGBColorSpace,
   type Material,
@@ -33,16 +32,23 @@ const size = { agent: 0.056, memory: 0.024, marked: 0.045 };
 /** How far from the middle of the globe its parts lie, so that what is drawn later lies above; points are at 1. */
 const radius = { core: 0.99, region: 0.991, grid: 0.993 };
 /** In this order, and none but the core hides another: what is on this side lies side by side. */
-const order = { core: 0, regions: 1, lines: 2, arcs: 3, ring: 4, points: 5 };
+const order = { core: 0, regions: 1, lines: 2, ring: 3, points: 4 };
 /** How much of a colour is seen over the globe: mixed beforehand, so that no pixel is read to be drawn. */
-const share = { region: 0.13, grid: 0.55, arc: 0.6 };
+const share = { region: 0.13, grid: 0.8, arc: 0.85 };
 const distance = { least: 1.5, first: 3.3, most: 5 };
 const flightMs = 600;
-/** Of an arc: straight pieces for half of the way around, and how high its middle stands for each radian that it spans. */
-const arc = { pieces: 14, height: 0.12 };
-/** Where that many frames in a row take longer than this, the device draws without a card: it then draws fewer pixels for as long as something moves. */
+/** How high the middle of an arc stands for each radian that it spans. */
+const arcHeight = 0.12;
+/** Straight pieces of a circle, of the edge of a region, and of an arc half of the way around. */
+const fine = { circle: 64, rim: 40, arc: 28 };
+const rough = { circle: 32, rim: 20, arc: 9 };
+type Detail = typeof fine;
+/**
+ * A device without a card draws roughly while something moves, with straighter lines and no more pixels than the page has, and so does
+ * one on which that many frames in a row take longer than this. What stands for a moment is drawn finely everywhere.
+ */
 const slow = { ms: 45, frames: 4 };
-const coarse = { step: 0.25, least: 0.5 };
+const momentMs = 150;
 /** How far beside a point one may point at it, in pixels of the page. */
 const reachPixels = 14;
 
@@ -71,10 +77,14 @@ export function openRenderer(canvas: HTMLCanvasElement): WebGLRenderer {
   return renderer;
 }
 
+/** Not every browser that draws by its processor alone owns up to it when asked for a card; the name of what draws does. */
 function hasCard(): boolean {
   const probe = document.createElement('canvas').getContext('webgl2', { failIfMajorPerformanceCaveat: true });
-  probe?.getExtension('WEBGL_lose_context')?.loseContext();
-  return probe !== null;
+  if (probe === null) return false;
+  const named = probe.getExtension('WEBGL_debug_renderer_info')?.UNMASKED_RENDERER_WEBGL ?? probe.RENDERER;
+  const isProgram = /swiftshader|llvmpipe|softpipe|software|basic render/i.test(String(probe.getParameter(named)));
+  probe.getExtension('WEBGL_lose_context')?.loseContext();
+  return !isProgram;
 }
 
 /**
@@ -102,7 +112,7 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
   let points: readonly Point[] = [];
   let times: readonly number[] = [];
   let arcEnds: number[] = [];
-  let drawn: { content: Group; dots: Points; arcs: LineSegments; arcStarts: number[] } | undefined;
+  let drawn: Drawn | undefined;
   /** Of the points, that many are shown: the agents, and memories up to a time. */
   let shown = 0;
   let colours: Colours = new Map();
@@ -114,23 +124,23 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
   let last = 0;
   let isGrabbed = false;
   let askedAt = 0;
-  /** Share of the pixels across, and how many frames were slow of late. */
-  let sharpness = 1;
+  let isRough = false;
   let slowFrames = 0;
+  let rest: ReturnType<typeof setTimeout> | undefined;
 
   // What one sees of a ball of one colour is a disc, whatever the side.
   const core = new Mesh(new CircleGeometry(1, 96), new MeshBasicMaterial());
-  const grid = new LineSegments(gridGeometry(), new LineBasicMaterial({ depthWrite: false }));
   const ring = new Mesh(
     new RingGeometry(size.marked * 0.75, size.marked, 40),
     new MeshBasicMaterial({ depthWrite: false }),
   );
   ring.visible = false;
-  [core.renderOrder, grid.renderOrder, ring.renderOrder] = [order.core, order.lines, order.ring];
-  for (const each of [core, grid, ring]) each.frustumCulled = false;
-  scene.add(core, grid, ring);
+  [core.renderOrder, ring.renderOrder] = [order.core, order.ring];
+  for (const each of [core, ring]) each.frustumCulled = false;
+  scene.add(core, ring);
   const isSmoothed = renderer.getContext().getContextAttributes()?.antialias === true;
   const dotMaterial = dotsMaterial(isSmoothed);
+  const lineMaterial = linesMaterial();
 
   const colourOf = (token: string) => new Color(colours.get(token) ?? 'gray');
   const overGlobe = (token: string, part: number) => colourOf('--surface').lerp(colourOf(token), part);
@@ -149,24 +159,39 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
 
   const isMoving = () => flight !== undefined || controls.autoRotate || isGrabbed;
 
-  function coarsen(tookMs: number): void {
-    slowFrames = tookMs > slow.ms ? slowFrames + 1 : 0;
-    if (slowFrames < slow.frames || sharpness <= coarse.least) return;
-    slowFrames = 0;
-    sharpen(sharpness - coarse.step);
-  }
-
-  function sharpen(to: number): void {
-    if (to === sharpness) return;
-    sharpness = to;
+  function drawRoughly(is: boolean): void {
+    if (is === isRough) return;
+    isRough = is;
+    chooseLines();
     fit();
   }
 
-  /** As many pixels as the canvas has on the page. */
+  function chooseLines(): void {
+    if (drawn === undefined) return;
+    drawn.strokes.fine.lines.visible = !isRough;
+    drawn.strokes.rough.lines.visible = isRough;
+  }
+
+  /** For as long as something moves, and a moment beyond. */
+  function chooseDetail(tookMs: number): void {
+    clearTimeout(rest);
+    if (isMoving()) {
+      slowFrames = tookMs > slow.ms ? slowFrames + 1 : 0;
+      if (!isSmoothed || slowFrames >= slow.frames) drawRoughly(true);
+    } else if (isRough) {
+      slowFrames = 0;
+      rest = setTimeout(() => {
+        drawRoughly(false);
+        wake();
+      }, momentMs);
+    }
+  }
+
+  /** As many pixels as the canvas has on the page; more where they take the place of smoothed edges. */
   function fit(): void {
     const { clientWidth: width, clientHeight: height } = canvas;
     if (width === 0 || height === 0) return;
-    renderer.setPixelRatio(Math.min(devicePixelRatio, mostPixelRatio) * sharpness);
+    renderer.setPixelRatio(isRough ? 1 : isSmoothed ? Math.min(devicePixelRatio, mostPixelRatio) : mostPixelRatio);
     renderer.setSize(width, height, false);
     camera.aspect = width / height;
     // The whole globe fits also where the canvas is higher than wide.
@@ -178,7 +203,8 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
 
   /** Asks for a frame, where the globe is seen at all. */
   function wake(): void {
-    canvas.dataset['state'] = isLost ? 'lost' : !mayMove() ? 'paused' : controls.autoRotate ? 'turning' : 'still';
+    const state = isLost ? 'lost' : !mayMove() ? 'paused' : controls.autoRotate ? 'turning' : 'still';
+    if (canvas.dataset['state'] !== state) canvas.dataset['state'] = state;
     if (frame !== 0 || !mayMove()) return;
     askedAt = performance.now();
     frame = requestAnimationFrame(step);
@@ -189,7 +215,7 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
     frame = 0;
     const elapsed = Math.min(0.1, (now - last) / 1000);
     last = now;
-    if (isMoving()) coarsen(performance.now() - askedAt);
+    chooseDetail(performance.now() - askedAt);
     if (flight !== undefined) {
       // A frame's time can lie before the click that asked for it.
       const flown = Math.min(1, Math.max(0, (now - flight.since) / flightMs));
@@ -199,11 +225,6 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
       if (flown === 1) flight = undefined;
     }
     controls.update(elapsed);
-    // What stands still is drawn with every pixel.
-    if (!isMoving()) {
-      slowFrames = 0;
-      sharpen(1);
-    }
     render();
     if (flight !== undefined || controls.autoRotate) wake();
   }
@@ -213,6 +234,8 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
   controls.addEventListener('start', () => {
     flight = undefined;
     isGrabbed = true;
+    if (!isSmoothed) drawRoughly(true);
+    wake();
     options.onGrab();
   });
   controls.addEventListener('end', () => {
@@ -293,32 +316,30 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
 
   function paint(): void {
     core.material.color = colourOf('--surface');
-    grid.material.color = overGlobe('--line', share.grid);
     ring.material.color = colourOf('--ink');
     if (drawn === undefined) return;
-    const { dots, arcs, arcStarts, content } = drawn;
+    const { dots, caps, strokes } = drawn;
     const ofDots = dots.geometry.attributes['color']!;
     for (const [i, { kind }] of points.entries()) {
       const { r, g, b } = colourOf(pointTokens[kind]);
       ofDots.setXYZ(i, r, g, b);
     }
     ofDots.needsUpdate = true;
-    content.traverse((child) => {
-      const of = child.userData['share'] as number | undefined;
-      if (of !== undefined) ((child as Mesh).material as MeshBasicMaterial).color = overGlobe('--accent', of);
-    });
-    const ofArcs = arcs.geometry.attributes['color']!;
-    const kinds = arcs.userData['kinds'] as Array<keyof typeof arcTokens>;
-    for (const [i, kind] of kinds.entries()) {
-      const { r, g, b } = overGlobe(arcTokens[kind], share.arc);
-      for (let vertex = arcStarts[i]!; vertex < arcStarts[i + 1]!; vertex += 1) ofArcs.setXYZ(vertex, r, g, b);
+    if (caps !== undefined) caps.material.color = overGlobe('--accent', share.region);
+    for (const { lines, runs } of [strokes.fine, strokes.rough]) {
+      const ofLines = lines.geometry.attributes['color']!;
+      for (const { from, to, token, part } of runs) {
+        const { r, g, b } = overGlobe(token, part);
+        for (let vertex = from; vertex < to; vertex += 1) ofLines.setXYZ(vertex, r, g, b);
+      }
+      ofLines.needsUpdate = true;
     }
-    ofArcs.needsUpdate = true;
   }
 
   return {
     show(globe: Globe, its: readonly Point[], now: Colours): void {
-      if (drawn !== undefined) {
+      if (drawn === undefined) camera.position.copy(sideOfMost(its)).setLength(distance.first);
+      else {
         scene.remove(drawn.content);
         disposeOf(drawn.content);
       }
@@ -328,18 +349,24 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
       const sorted = globe.arcs.toSorted((a, b) => a.to - b.to);
       arcEnds = sorted.map(({ to }) => to);
       const dots = new Points(dotGeometry(its, agentCount()), dotMaterial);
-      const { arcs, starts: arcStarts } = arcLines(
-        sorted.map(({ from, to }) => [its[agentCount() + from]!.place, its[agentCount() + to]!.place] as const),
-      );
-      arcs.userData['kinds'] = sorted.map(({ kind }) => kind);
-      [dots.renderOrder, arcs.renderOrder] = [order.points, order.arcs];
+      const ways = sorted.map(({ kind, from, to }) => ({
+        kind,
+        from: its[agentCount() + from]!.place,
+        to: its[agentCount() + to]!.place,
+      }));
+      const strokesIn = (detail: Detail) => strokesOf(globe.regions, ways, detail, lineMaterial);
+      const strokes = { fine: strokesIn(fine), rough: strokesIn(rough) };
+      const caps = regionCaps(globe.regions);
+      dots.renderOrder = order.points;
       const content = new Group();
-      content.add(dots, arcs, ...regionMeshes(globe.regions));
+      content.add(dots, strokes.fine.lines, strokes.rough.lines);
+      if (caps !== undefined) content.add(caps);
       // The globe is before the eye whenever it is drawn.
       for (const child of content.children) child.frustumCulled = false;
       scene.add(content);
       shown = its.length;
-      drawn = { content, dots, arcs, arcStarts };
+      drawn = { content, dots, caps, strokes };
+      chooseLines();
       paint();
       wake();
     },
@@ -356,7 +383,9 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
       const memories = happenedUntil(times, until);
       shown = agentCount() + memories;
       drawn.dots.geometry.setDrawRange(0, shown);
-      drawn.arcs.geometry.setDrawRange(0, drawn.arcStarts[happenedUntil(arcEnds, memories - 1)]!);
+      const arcs = happenedUntil(arcEnds, memories - 1);
+      for (const { lines, runs, before } of [drawn.strokes.fine, drawn.strokes.rough])
+        lines.geometry.setDrawRange(0, runs[before + arcs - 1]!.to);
       if (marked !== undefined) ring.visible = marked < shown;
       wake();
     },
@@ -393,11 +422,12 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
       wake();
     },
 
-    /** What was drawn so far, and with what share of the pixels across; for who measures. */
-    drawn: () => ({ frames: renderer.info.render.frame, sharpness }),
+    /** For who measures. */
+    drawn: () => ({ frames: renderer.info.render.frame, pixelRatio: renderer.getPixelRatio() }),
 
     close(): void {
       cancelAnimationFrame(frame);
+      clearTimeout(rest);
       isSeen = false;
       resized.disconnect();
       seen.disconnect();
@@ -410,6 +440,7 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
       controls.dispose();
       disposeOf(scene);
       dotMaterial.dispose();
+      lineMaterial.dispose();
       renderer.dispose();
       // A browser has few of them, and takes the oldest from who holds too many.
       renderer.forceContextLoss();
@@ -427,6 +458,16 @@ function between(from: Vector3, to: Vector3, share: number): Vector3 {
   return from.clone().applyAxisAngle(new Vector3().crossVectors(from, beside).normalize(), angle * share);
 }
 
+/** From where most of them are seen, with north above. */
+function sideOfMost(points: readonly Point[]): Vector3 {
+  const sum = new Vector3();
+  for (const { place } of points) sum.add(new Vector3(...place));
+  // All around alike: from a little above the middle.
+  if (sum.length() < points.length / 100) return new Vector3(0, 0.18, 1);
+  const aside = Math.hypot(sum.x, sum.z) || 1;
+  return sum.setY(Math.min(aside, Math.max(-aside, sum.y)));
+}
+
 /** One corner for each point, whatever is drawn of it. */
 function dotGeometry(points: readonly Point[], agents: number): BufferGeometry {
   const geometry = new BufferGeometry();
@@ -438,6 +479,15 @@ function dotGeometry(points: readonly Point[], agents: number): BufferGeometry {
   return geometry;
 }
 
+/** What the globe hides is taken out before any pixel is asked for: a point, and a line of which both ends are hidden. */
+const behindTheGlobe = `
+  const vec4 nowhere = vec4(2.0, 2.0, 2.0, 1.0);
+  bool isBehind(vec3 place, vec3 eye, float radius) {
+    vec3 way = eye - place;
+    float along = dot(way, eye);
+    return dot(place, eye) < radius * radius && along * along > dot(way, way) * (dot(eye, eye) - radius * radius);
+  }`;
+
 /** Points as flat shapes: an agent is a diamond, a memory is round. */
 function dotsMaterial(isSmoothed: boolean): ShaderMaterial {
   return new ShaderMaterial({
@@ -445,7 +495,7 @@ function dotsMaterial(isSmoothed: boolean): ShaderMaterial {
     vertexColors: true,
     transparent: isSmoothed,
     depthWrite: false,
-    vertexShader: `
+    vertexShader: `${behindTheGlobe}
       attribute vec2 form;
       uniform float scale;
       varying vec3 shade;
@@ -454,8 +504,7 @@ function dotsMaterial(isSmoothed: boolean): ShaderMaterial {
       void main() {
         vec4 seen = modelViewMatrix * vec4(position, 1.0);
         gl_Position = projectionMatrix * seen;
-        // Well behind the globe: out of the picture before any pixel is asked for.
-        if (dot(position, cameraPosition) < -0.5) gl_Position = vec4(2.0, 2.0, 2.0, 1.0);
+        if (isBehind(position, cameraPosition, ${radius.core} - form.x)) gl_Position = nowhere;
         gl_PointSize = form.x * scale / -seen.z;
         reach = gl_PointSize * 0.5;
         isDiamond = form.y;
@@ -478,85 +527,132 @@ function dotsMaterial(isSmoothed: boolean): ShaderMaterial {
   });
 }
 
-/** @returns also the first corner of each arc, and the end of the last one */
-function arcLines(ends: ReadonlyArray<readonly [Place, Place]>): { arcs: LineSegments; starts: number[] } {
-  const positions: number[] = [];
-  const starts = [0];
-  for (const [from, to] of ends) {
-    const a = new Vector3(...from);
-    const b = new Vector3(...to);
-    const angle = a.angleTo(b);
-    const pieces = Math.max(2, Math.ceil((arc.pieces * angle) / Math.PI));
-    const vertex = (at: number) => between(a, b, at).multiplyScalar(1.002 + arc.height * angle * 4 * at * (1 - at));
-    for (let piece = 0; piece < pieces; piece += 1)
-      positions.push(...vertex(piece / pieces).toArray(), ...vertex((piece + 1) / pieces).toArray());
-    starts.push(positions.length / 3);
-  }
-  const geometry = geometryOf(positions);
-  geometry.setAttribute('color', new BufferAttribute(new Float32Array(positions.length), 3));
-  const arcs = new LineSegments(geometry, new LineBasicMaterial({ vertexColors: true, depthWrite: false }));
-  return { arcs, starts };
+/** Each end knows the other one, so that both go where both are hidden. */
+function linesMaterial(): ShaderMaterial {
+  return new ShaderMaterial({
+    vertexColors: true,
+    depthWrite: false,
+    vertexShader: `${behindTheGlobe}
+      attribute vec3 other;
+      varying vec3 shade;
+      void main() {
+        bool isHidden = isBehind(position, cameraPosition, ${radius.core}) && isBehind(other, cameraPosition, ${radius.core});
+        gl_Position = isHidden ? nowhere : projectionMatrix * (modelViewMatrix * vec4(position, 1.0));
+        shade = color;
+      }`,
+    fragmentShader: `
+      varying vec3 shade;
+      void main() {
+        gl_FragColor = vec4(shade, 1.0);
+      }`,
+  });
 }
 
-function geometryOf(positions: readonly number[]): BufferGeometry {
+interface Drawn {
+  content: Group;
+  dots: Points;
+  caps: Mesh<BufferGeometry, MeshBasicMaterial> | undefined;
+  strokes: { fine: Strokes; rough: Strokes };
+}
+
+interface Strokes {
+  lines: LineSegments;
+  /** Corners of one colour: a token, and how much of it is seen over the globe. */
+  runs: Array<{ from: number; to: number; token: string; part: number }>;
+  /** So many of them are no arcs; each arc is one, in their order. */
+  before: number;
+}
+
+/** The grid, the edges of regions and the arcs, all by one draw. */
+function strokesOf(
+  regions: Globe['regions'],
+  arcs: ReadonlyArray<{ kind: keyof typeof arcTokens; from: Place; to: Place }>,
+  detail: Detail,
+  material: ShaderMaterial,
+): Strokes {
+  const positions: number[] = [];
+  const runs: Strokes['runs'] = [];
+  const add = (token: string, part: number, ways: ReadonlyArray<readonly Vector3[]>) => {
+    const from = positions.length / 3;
+    for (const way of ways) {
+      for (let i = 1; i < way.length; i += 1) positions.push(...way[i - 1]!.toArray(), ...way[i]!.toArray());
+    }
+    runs.push({ from, to: positions.length / 3, token, part });
+  };
+  add('--line', share.grid, gridCircles(detail));
+  add(
+    '--accent',
+    1,
+    regions.map((region) => rimOf(region, detail)),
+  );
+  const before = runs.length;
+  for (const { kind, from, to } of arcs)
+    add(arcTokens[kind], share.arc, [arcOf(new Vector3(...from), new Vector3(...to), detail)]);
+
+  const others = new Float32Array(positions.length);
+  for (let i = 0; i < positions.length; i += 1) others[i] = positions[i % 6 < 3 ? i + 3 : i - 3]!;
   const geometry = new BufferGeometry();
   geometry.setAttribute('position', new BufferAttribute(new Float32Array(positions), 3));
-  return geometry;
+  geometry.setAttribute('other', new BufferAttribute(others, 3));
+  geometry.setAttribute('color', new BufferAttribute(new Float32Array(positions.length), 3));
+  const lines = new LineSegments(geometry, material);
+  lines.renderOrder = order.lines;
+  return { lines, runs, before };
 }
 
-/** Caps, and their edges: one mesh each for all of them. */
-function regionMeshes(regions: Globe['regions']): Array<Mesh | LineSegments> {
-  if (regions.length === 0) return [];
-  const up = new Vector3(0, 1, 0);
-  const pieces = 48;
-  const rims: number[] = [];
-  const parts = regions.map(({ middle, reach }) => {
-    const turn = new Quaternion().setFromUnitVectors(up, new Vector3(...placeAt(middle, 0)));
-    const angle = reach / 1000;
-    const rim = (i: number) => {
-      const around = (i / pieces) * Math.PI * 2;
-      const [x, z] = [Math.sin(angle) * Math.cos(around), Math.sin(angle) * Math.sin(around)];
-      return new Vector3(x, Math.cos(angle), z).applyQuaternion(turn).multiplyScalar(radius.grid).toArray();
-    };
-    for (let i = 0; i < pieces; i += 1) rims.push(...rim(i), ...rim(i + 1));
-    return new SphereGeometry(radius.region, 36, 3, 0, Math.PI * 2, 0, angle).applyQuaternion(turn);
-  });
+function arcOf(from: Vector3, to: Vector3, detail: Detail): Vector3[] {
+  const angle = from.angleTo(to);
+  const pieces = Math.max(2, Math.ceil((detail.arc * angle) / Math.PI));
+  return wayOf(pieces, (at) => between(from, to, at).multiplyScalar(1.002 + arcHeight * angle * 4 * at * (1 - at)));
+}
+
+const wayOf = (pieces: number, at: (share: number) => Vector3) =>
+  Array.from({ length: pieces + 1 }, (_, i) => at(i / pieces));
+
+const up = new Vector3(0, 1, 0);
+const turnTo = (middle: Globe['regions'][number]['middle']) =>
+  new Quaternion().setFromUnitVectors(up, new Vector3(...placeAt(middle, 0)));
+
+function rimOf({ middle, reach }: Globe['regions'][number], detail: Detail): Vector3[] {
+  const turn = turnTo(middle);
+  const height = Math.PI / 2 - reach / 1000;
+  return wayOf(detail.rim, (at) => onSphere(height, at * Math.PI * 2).applyQuaternion(turn));
+}
+
+/** Caps, by one mesh for all of them. */
+function regionCaps(regions: Globe['regions']): Mesh<BufferGeometry, MeshBasicMaterial> | undefined {
+  if (regions.length === 0) return undefined;
+  const parts = regions.map(({ middle, reach }) =>
+    new SphereGeometry(radius.region, fine.rim, 3, 0, Math.PI * 2, 0, reach / 1000).applyQuaternion(turnTo(middle)),
+  );
   const caps = new Mesh(mergeGeometries(parts), new MeshBasicMaterial({ depthWrite: false }));
   for (const part of parts) part.dispose();
-  const edges = new LineSegments(geometryOf(rims), new LineBasicMaterial({ depthWrite: false }));
-  [caps.renderOrder, edges.renderOrder] = [order.regions, order.lines];
-  [caps.userData['share'], edges.userData['share']] = [share.region, 1];
-  return [caps, edges];
+  caps.renderOrder = order.regions;
+  return caps;
 }
 
 /** Circles of latitude and longitude, so that one sees it turn. */
-function gridGeometry(): BufferGeometry {
-  const positions: number[] = [];
-  const pieces = 48;
-  const at = (latitude: number, longitude: number) =>
-    [Math.cos(latitude) * Math.cos(longitude), Math.sin(latitude), Math.cos(latitude) * Math.sin(longitude)].map(
-      (value) => value * radius.grid,
-    );
-  for (let circle = -2; circle <= 2; circle += 1) {
-    for (let i = 0; i < pieces; i += 1) {
-      const [a, b] = [i, i + 1].map((each) => (each / pieces) * Math.PI * 2) as [number, number];
-      positions.push(...at((circle * Math.PI) / 6, a), ...at((circle * Math.PI) / 6, b));
-    }
-  }
-  for (let circle = 0; circle < 6; circle += 1) {
-    for (let i = 0; i < pieces; i += 1) {
-      const [a, b] = [i, i + 1].map((each) => (each / pieces) * Math.PI * 2) as [number, number];
-      positions.push(...at(a, (circle * Math.PI) / 6), ...at(b, (circle * Math.PI) / 6));
-    }
-  }
-  return geometryOf(positions);
+function gridCircles({ circle }: Detail): Vector3[][] {
+  const around = Math.PI * 2;
+  const steps = [0, 1, 2, 3, 4, 5];
+  return [
+    ...steps.slice(1).map((step) => wayOf(circle, (at) => onSphere(((step - 3) * Math.PI) / 6, at * around))),
+    ...steps.map((step) => wayOf(circle, (at) => onSphere(at * around, (step * Math.PI) / 6))),
+  ];
 }
+
+const onSphere = (latitude: number, longitude: number) =>
+  new Vector3(
+    Math.cos(latitude) * Math.cos(longitude),
+    Math.sin(latitude),
+    Math.cos(latitude) * Math.sin(longitude),
+  ).multiplyScalar(radius.grid);
 
 function disposeOf(root: Scene | Group): void {
   root.traverse((child) => {
     const { geometry, material } = child as Partial<{ geometry: BufferGeometry; material: Material }>;
     geometry?.dispose();
-    // Points are drawn anew with the same one.
-    if (!(child instanceof Points)) material?.dispose();
+    // Points and lines are drawn anew with the same ones.
+    if (!(material instanceof ShaderMaterial)) material?.dispose();
   });
 }

@@ -13,7 +13,7 @@ function openEmpty(canvas) {
   renderer.setSize(canvas.clientWidth, canvas.clientHeight, false);
   renderer.setAnimationLoop(() => renderer.render(scene, camera));
   return {
-    drawn: () => ({ frames: renderer.info.render.frame, sharpness: 1 }),
+    drawn: () => ({ frames: renderer.info.render.frame, pixelRatio: renderer.getPixelRatio() }),
     close: () => {
       renderer.setAnimationLoop(null);
       renderer.dispose();
@@ -79,8 +79,8 @@ function globeOf(count) {
 }
 
 /**
- * Frames a second over some seconds, on a canvas of its own: those that were drawn, as the renderer counts them, and with what share of
- * the pixels across. The first two seconds are not counted: shaders are built in them, and the globe finds what the device can draw.
+ * Frames a second over some seconds, on a canvas of its own: those that were drawn, as the renderer counts them, and with how many pixels
+ * across for each of the page. The first two seconds are not counted: shaders are built in them, and the globe finds what the device can draw.
  */
 globalThis.framesOf = async (points, seconds) => {
   const canvas = document.createElement('canvas');
@@ -94,8 +94,8 @@ globalThis.framesOf = async (points, seconds) => {
     const before = drawing.drawn().frames;
     while (now - since < seconds * 1_000) now = await next();
     if (points > 0 && canvas.dataset.state !== 'turning') throw new Error(`the globe is ${canvas.dataset.state}`);
-    const { frames, sharpness } = drawing.drawn();
-    return { rate: ((frames - before) * 1_000) / (now - since), sharpness };
+    const { frames, pixelRatio } = drawing.drawn();
+    return { rate: ((frames - before) * 1_000) / (now - since), pixelRatio };
   } finally {
     drawing.close();
   }
