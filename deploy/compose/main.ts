@@ -1,114 +1,31 @@
 import { parseArgs } from 'node:util';
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { appVersion } from '../../config/app-version.ts';
-import { serviceEnvironment } from '../../config/environment.ts';
-import { loadFleetFile } from '../../config/fleet-file.ts';
-import { type DeploySite, deploySite } from '../../domain/deploy-site.ts';
 import { DomainError, errorTable, isDomainError } from '../../domain/errors.ts';
-import type { FleetMachine } from '../../domain/fleet.ts';
-import { openSeal } from '../backup/seal.ts';
-import { repositoryRoot } from '../embedded/own-parts.ts';
 import { refuseMoved } from '../embedded/moved.ts';
 import { secretsOfHome } from '../move/secrets.ts';
-import { takeHome, type Taken, type TakeOptions } from '../move/take.ts';
 import { applyContainers, filesOf, standing } from './apply.ts';
-import {
-  applyUnits,
-  refuseHostFaults,
-  runningUnits,
-  unitChanges,
-  type UnitHost,
-  unitsIn,
-  unitsOf,
-} from './apply-units.ts';
-import { actInContainers, type ActOnCluster, actOnHost, clusterActs } from './cluster-acts.ts';
+import { applyUnits, refuseHostFaults, unitChanges, unitsOf } from './apply-units.ts';
+import { actInContainers } from './cluster-acts.ts';
 import { fileChanges, writeFolder } from './folder.ts';
-import {
-  answersAt,
-  dropOldPromotion,
-  lossOf,
-  markPromotion,
-  promoteStandby,
-  promotionIn,
-  refuseNewSecrets,
-} from './promote.ts';
-import { diskFaults, machineHere, portClashes, refuseFaults } from './host-checks.ts';
-import { movedArchive, movedKey } from './coordination.ts';
-import { dataFoldersOf, type HostLayout, type HostPart, hostParts, promotedHostParts } from './host-parts.ts';
-import { isSpread, type RingPrints, ringPrints, rotateKeys } from './key-rotation.ts';
-import { composeKit, hostKit, type KitFiles, portRows, promotedFile, readShipped } from './kit.ts';
-import { type Owner, ownerOfParts } from './made-once.ts';
+import { dropOldPromotion, refuseNewSecrets } from './promote.ts';
+import { diskFaults, machineHere, refuseFaults } from './host-checks.ts';
+import { movedArchive } from './coordination.ts';
+import { dataFoldersOf } from './host-parts.ts';
+import { isSpread, ringPrints, rotateKeys } from './key-rotation.ts';
+import { ownerOfParts } from './made-once.ts';
 import { refuseBesidePromoted } from './other-first-one.ts';
-import { promotedFolder } from './standby.ts';
-import { composeStandby, kitIn, promotedFilesOf, unitStandby } from './standby-host.ts';
-import { findPrograms, unitFiles } from './units.ts';
+import { progress } from './progress.ts';
+import { hostKitOf, hostOf, type Kit, kitOf, makeDataFolders, unitHost } from './kit-of-host.ts';
+import { actOnUnits, askedOf, isAct } from './cluster-asked.ts';
+import { broughtHere, tookOver } from './brought-here.ts';
+import { promoteHere } from './promote-here.ts';
+import { moveInto } from './move-into.ts';
 
 /**
  * `node deploy/compose/main.ts init|plan|apply|rotate|promote|backup|backups|verify|drill|restore`: what `soulfra deploy` starts. Lines of JSON on stdout: `{progress}`, then `{result}`
  * or `{failed}`.
  */
-
-const say = (line: object) => void process.stdout.write(`${JSON.stringify(line)}\n`);
-const progress = (text: string) => say({ progress: text, share: null });
-
-interface Kit {
-  /** As whom parts run on a host without Docker; undefined: they run in containers. */
-  owner?: Owner;
-  site: DeploySite;
-  files: KitFiles;
-  own: KitFiles;
-  image: string;
-}
-
-/** As whom the parts run without Docker: root's as a user made for it, else as who asks. */
-function hostUser(): { name: string | undefined; owner: Owner } {
-  if (process.getuid?.() !== 0) return { name: undefined, owner: ownerOfParts() };
-  const row = readFileSync('/etc/passwd', 'utf8')
-    .split('\n')
-    .find((line) => line.startsWith('soulfra:'));
-  if (row === undefined)
-    throw new DomainError(
-      'UNAVAILABLE',
-      'there is no user soulfra, as whom the parts run: useradd --system --user-group --no-create-home --shell /usr/sbin/nologin soulfra',
-    );
-  const [, , uid, gid] = row.split(':');
-  return { name: 'soulfra', owner: { uid: Number(uid), gid: Number(gid) } };
-}
-
-/** Units in place of compose files. */
-function hostKitOf(file: string, folder: string, moved: boolean, rings: RingPrints): Kit {
-  const { site, own } = kitOf(file, moved, rings);
-  // It stands in scripts and in settings of servers, each with rules of its own for other characters.
-  if (!/^[\w./-]+$/.test(folder))
-    throw new DomainError(
-      'INVALID_INPUT',
-      `--out ${folder} has characters other than letters, digits, . _ - and /: choose another folder`,
-    );
-  const layout = { ...hostLayoutOf(folder, moved), rings };
-  const { name, owner } = hostUser();
-  const config = hostKit(site, readShipped(join(repositoryRoot, 'deploy')), folder, layout.programs, { moved });
-  const files = new Map([...config, ...unitFiles(site, layout, config, name)]);
-  return { site, own, files, image: 'none', owner };
-}
-
-function hostLayoutOf(folder: string, moved: boolean): HostLayout {
-  const programs = findPrograms(process.env);
-  const path = process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin';
-  return { folder, root: repositoryRoot, node: process.execPath, app: appVersion(), moved, programs, path };
-}
-
-function kitOf(file: string, moved: boolean, rings: RingPrints): Kit {
-  const site = deploySite(loadFleetFile(file));
-  refuseFaults(portClashes(portRows(site)));
-  const shipped = readShipped(join(repositoryRoot, 'deploy'));
-  return {
-    site,
-    files: composeKit(site, shipped, { moved, rings }),
-    own: new Map([['own/alertmanager.yaml', shipped.alertmanager]]),
-    image: `soulfra:${appVersion()}`,
-  };
-}
 
 async function run(): Promise<object> {
   const { values, positionals } = parseArgs({
@@ -131,7 +48,7 @@ async function run(): Promise<object> {
   // A folder stays of the kind that it was made.
   const isOfUnits = values.systemd || existsSync(join(folder, 'units'));
   if (positionals[0] === 'promote')
-    return promote(folder, isOfUnits, values.machine, { fence: values.fence, oldIsOff: values['old-is-off'] });
+    return promoteHere(folder, isOfUnits, values.machine, { fence: values.fence, oldIsOff: values['old-is-off'] });
   const isBrought =
     (isOfUnits || existsSync(join(folder, '.env'))) &&
     (!existsSync(join(folder, 'authority')) || (isAct(positionals[0]) && tookOver(folder)));
@@ -239,187 +156,6 @@ async function refuseUnapplied({ site, files }: Kit, folder: string, isOfUnits: 
       'CONFLICT',
       `new keys are spread, and ${id} does not run with them yet: soulfra deploy apply there, and on every other machine, first`,
     );
-}
-
-const isAct = (word: string | undefined) => clusterActs.some((each) => each === word);
-
-/** Since the last `init`: what it runs is that of a promoted one, whatever lies beside. */
-function tookOver(folder: string): boolean {
-  const file = join(folder, 'config/fleet.yaml');
-  return existsSync(file) && promotionIn(folder, deploySite(loadFleetFile(file))) !== undefined;
-}
-
-function askedOf(word: string | undefined, folder: string, told: { to?: string; second?: boolean }): ActOnCluster {
-  const act = clusterActs.find((each) => each === word);
-  if (act === undefined) throw new TypeError(`unknown: ${word ?? 'nothing to do'}`);
-  const args = [...(told.to === undefined ? [] : ['--to', told.to]), ...(told.second === true ? ['--second'] : [])];
-  return { act, args, file: 'coordination.yaml', folder, env: process.env, say: progress };
-}
-
-/** Beside the data of this host, as whose it is. */
-async function actOnUnits(
-  asked: ActOnCluster,
-  { site, files, owner }: { site: DeploySite; files: KitFiles; owner: Owner },
-): Promise<unknown> {
-  const layout = hostLayoutOf(asked.folder, false);
-  return actBeside(asked, owner, hostParts(site, site.coordination, layout), unitsOf(files, site.coordination.id));
-}
-
-/** The same where the standby has taken over. */
-async function actOnPromotedUnits(asked: ActOnCluster, site: DeploySite, machine: FleetMachine): Promise<unknown> {
-  const parts = promotedHostParts(site, machine, hostLayoutOf(asked.folder, false));
-  return actBeside(asked, hostUser().owner, parts, unitsIn(join(asked.folder, promotedFolder), machine.id));
-}
-
-async function actBeside(
-  asked: ActOnCluster,
-  owner: Owner,
-  parts: readonly HostPart[],
-  units: ReadonlyMap<string, string>,
-): Promise<unknown> {
-  const running = asked.act === 'restore' ? await runningUnits(unitHost(), [...units.keys()]) : [];
-  const { environment } = parts.find(({ name }) => name === 'backup')!;
-  return actOnHost(asked, { owner, environment, root: repositoryRoot, node: process.execPath, running });
-}
-
-/** The archive and its key, for whoever brings the fleet in. */
-async function moveInto(
-  folder: string,
-  from: string,
-  owner: Owner,
-  schedules: Pick<TakeOptions, 'resumeSchedules' | 'pausedByFile'>,
-): Promise<Taken> {
-  const archive = join(folder, movedArchive);
-  const keyFile = join(folder, 'secrets', movedKey);
-  const isRoot = process.getuid?.() === 0;
-  // From here on an apply knows that the folder waits for a fleet.
-  mkdirSync(dirname(archive), { recursive: true });
-  chmodSync(dirname(archive), 0o711);
-  const seal = await openSeal({ keyFile, passphrase: undefined }, { make: true });
-  if (isRoot) chownSync(keyFile, owner.uid, owner.gid);
-  return takeHome({
-    from,
-    archive,
-    to: folder,
-    ...(isRoot && { owner }),
-    seal,
-    env: process.env,
-    ...schedules,
-    progress,
-  });
-}
-
-function unitHost(): UnitHost {
-  const { scope, unitFolder } = serviceEnvironment();
-  return { scope, unitFolder, env: process.env };
-}
-const hostOf = (folder: string, wanted: ReadonlyMap<string, string>) => ({ folder, wanted, host: unitHost() });
-
-/** On another machine than the coordinating one, which has its part of the folder and nothing that makes it. */
-async function broughtHere(
-  act: string | undefined,
-  file: string,
-  folder: string,
-  isOfUnits: boolean,
-  told: { machine?: string; to?: string; second?: boolean },
-): Promise<object> {
-  if (act === 'rotate')
-    throw new DomainError(
-      'CONFLICT',
-      `${folder} was brought here: keys are rotated where \`soulfra deploy init\` made it`,
-    );
-  const brought = join(folder, 'config/fleet.yaml');
-  const site = deploySite(loadFleetFile(existsSync(brought) ? brought : file));
-  const machine = machineHere(site, told.machine);
-  if (act === 'apply') dropOldPromotion(folder, site);
-  const isPromoted = promotionIn(folder, site) !== undefined;
-  if (act !== 'plan' && act !== 'apply') {
-    const asked = askedOf(act, folder, told);
-    if (!isPromoted || machine.id !== site.standby?.id)
-      throw new DomainError(
-        'INVALID_INPUT',
-        `${machine.id} does not have the servers: \`soulfra deploy ${act}\` is for ${site.coordination.id}, or for a standby that was promoted`,
-      );
-    const done = await (isOfUnits
-      ? actOnPromotedUnits(asked, site, machine)
-      : actInContainers({ ...asked, file: promotedFile }));
-    return { folder, units: isOfUnits, done };
-  }
-  const about = { folder, machine: machine.id, files: [], made: [], containers: [], units: [] };
-  if (!isOfUnits) {
-    const files = isPromoted ? promotedFilesOf(site, machine) : filesOf(site, machine);
-    const kit = kitIn(folder, files);
-    const lacking = files.filter((name) => !kit.has(name));
-    if (lacking.length > 0)
-      throw new DomainError(
-        'NOT_FOUND',
-        `${folder} has no ${lacking.join(', ')}: copy what machines/${machine.id}.files names from the coordinating machine to here`,
-      );
-    if (act === 'plan') return { ...about, containers: (await standing(folder, kit, files, process.env)).changes };
-    const containers = await applyContainers({ folder, kit, site, machine, files, env: process.env, say: progress });
-    return { ...about, containers };
-  }
-  const here = hostOf(folder, unitsIn(isPromoted ? join(folder, promotedFolder) : folder, machine.id));
-  if (act === 'plan') return { ...about, units: await unitChanges(here.host, folder, here.wanted) };
-  await refuseHostFaults(site, machine, here);
-  makeDataFolders(folder, dataFoldersOf(site, machine), hostUser().owner);
-  return { ...about, units: await applyUnits({ ...here, say: progress }) };
-}
-
-/** On the standby: it becomes the first one. On any other machine: that follows the standby from then on. */
-async function promote(
-  folder: string,
-  isOfUnits: boolean,
-  wantedMachine: string | undefined,
-  told: { fence: boolean; oldIsOff: boolean },
-): Promise<object> {
-  const file = join(folder, 'config/fleet.yaml');
-  if (!existsSync(file))
-    throw new DomainError(
-      'NOT_FOUND',
-      `${file} is not there: what \`soulfra deploy init\` made for this machine has to lie here (--out) before it is needed`,
-    );
-  const site = deploySite(loadFleetFile(file));
-  const { standby, coordination } = site;
-  if (standby === undefined)
-    throw new DomainError(
-      'INVALID_INPUT',
-      `${file} names no deploy.standby, so nobody has a copy: the way back is a backup (deploy/runbooks/08-restore.md)`,
-    );
-  const machine = machineHere(site, wantedMachine);
-  if (machine.id === coordination.id)
-    throw new DomainError(
-      'INVALID_INPUT',
-      `${machine.id} is the one that is to be replaced: run it on ${standby.id}, and once ${machine.id} has no power`,
-    );
-  const host = isOfUnits
-    ? unitStandby({ folder, machine, host: unitHost(), say: progress })
-    : composeStandby({ folder, site, machine, env: process.env, say: progress });
-  if (isOfUnits) makeDataFolders(folder, dataFoldersOf(site, machine), hostUser().owner);
-  const about = { folder, machine: machine.id, from: coordination.id, to: standby.id };
-  if (machine.id === standby.id) {
-    const promotion = await promoteStandby({ folder, site, standby, host, ...told, say: progress });
-    const url = `https://${site.fleet.deploy.host ?? site.addresses[standby.id]}:${site.ports.https}`;
-    return { ...about, ...promotion, loss: lossOf(promotion), url };
-  }
-  const address = site.addresses[standby.id]!;
-  if (!(await answersAt(address, site.ports.temporal)))
-    throw new DomainError(
-      'CONFLICT',
-      `${standby.id} does not answer at ${address}:${site.ports.temporal}: promote it there first`,
-    );
-  markPromotion(folder, { from: coordination.id, to: standby.id, begunAt: new Date().toISOString() });
-  await host.takeOver();
-  return about;
-}
-
-/** What the units may write to. */
-function makeDataFolders(folder: string, names: readonly string[], { uid, gid }: Owner): void {
-  for (const name of ['', ...names]) {
-    const data = join(folder, 'data', name);
-    mkdirSync(data, { recursive: true, mode: 0o700 });
-    if (process.getuid?.() === 0) chownSync(data, uid, gid);
-  }
 }
 
 let last: object;

@@ -113,7 +113,7 @@ export const containerStandby = (places: Places): StandbyPlaces => ({
   postgres: 'postgres',
 });
 
-function connection(site: DeploySite, { places }: StandbyPlaces, address: string | undefined): string {
+function connection(site: DeploySite, { places }: StandbyPlaces, address: string | undefined, seconds = 5): string {
   return [
     'host=postgres.soulfra',
     ...(address === undefined ? [] : [`hostaddr=${address}`]),
@@ -123,7 +123,7 @@ function connection(site: DeploySite, { places }: StandbyPlaces, address: string
     `sslrootcert=${places.tls('ca.crt')}`,
     `sslcert=${places.tls('postgres.crt')}`,
     `sslkey=${places.tls('postgres.key')}`,
-    'connect_timeout=5',
+    `connect_timeout=${seconds}`,
     'tcp_user_timeout=10000',
   ].join(' ');
 }
@@ -158,7 +158,8 @@ export function standbyScripts(site: DeploySite, at: StandbyPlaces, shipped: Scr
   const { base, places } = at;
   const data = `${base}/${at.data}`;
   const word = `${base}/${lastWordFile}`;
-  const primary = connection(site, at, site.addresses[site.coordination.id]!);
+  const dialled = (seconds?: number) => connection(site, at, site.addresses[site.coordination.id]!, seconds);
+  const primary = dialled();
   const common = { data, primary, first: site.coordination.id, slot: standbyName };
   const server = `${at.postgres} -D "$data" -c config_file=${places.config('postgresql.conf')}${at.more ?? ''}`;
   const making = makingOf(base);
@@ -171,7 +172,8 @@ export function standbyScripts(site: DeploySite, at: StandbyPlaces, shipped: Scr
       ...given({ ...common, base, word, making, lost, port: site.ports.postgres }),
       `serve() { exec ${server} "$@"; }`,
     ],
-    'standby-lost.sh': [...opening(at), ...given(common)],
+    // Whoever waits for its answer is recovery.
+    'standby-lost.sh': [...opening(at), ...given({ ...common, primary: dialled(2) })],
     'standby-sql.sh': [...opening(at), ...given({ base, data, primary, self: connection(site, at, at.own), word })],
     'synchronous.sh': given({
       word,

@@ -67,7 +67,11 @@ describe.skipIf(notHere)('the pair of Postgres', () => {
     async () => {
       await pair.start('pc2', 'config/postgres-start.sh');
       await pair.query('pc2', 'create table written (id int primary key)');
+      // Somebody began a first one there, and ended it at once: what is copied now is not half made.
+      pair.beginFirst('mainpc');
       await pair.start('mainpc', 'promoted/standby-postgres.sh');
+      expect(pair.data('mainpc')).toContain('main');
+      expect(pair.data('mainpc')).not.toContain('making');
       pair.begin('mainpc', 'promoted/synchronous.sh');
       await pair.until('pc2', `select current_setting('synchronous_standby_names') = 'FIRST 1 (${standbyName})'`);
       await pair.query('pc2', 'insert into written values (1)');
@@ -428,6 +432,8 @@ async function openPair(work: string) {
     refuseRestore: (said: string[]) =>
       refuseBesidePromoted(join(work, first!), siteNow(), (text) => void said.push(text)),
     commitSlowly: (is: boolean) => (is ? writeFileSync(slowDisk, '') : rmSync(slowDisk)),
+    /** Leaves what a kill of a first one leaves that is being made. */
+    beginFirst: (name: Name) => writeFileSync(join(work, name, 'data/postgres/making'), ''),
     copySlowly: (is: boolean) => (is ? writeFileSync(slowly, '') : rmSync(slowly, { force: true })),
     /** With all that it has begun. */
     async kill(name: Name, script: string): Promise<void> {

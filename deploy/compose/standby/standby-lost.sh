@@ -5,7 +5,6 @@
 
 case $1 in *.history) exit 1 ;; esac
 # Whoever promotes waits for this.
-primary="$primary connect_timeout=2"
 if [ -e "$data.promoted" ]; then exit 1; fi
 there=$(identity "$primary" 2> /dev/null) || exit 1
 read -r system rest <<< "$there"
