@@ -53,9 +53,13 @@ interface Restored extends Compared {
   aside: string | null;
 }
 
+/** A promoted standby has acts of its own, and is told which machine it is as for its promotion. */
+const placedHere = (command: Command) =>
+  placed(command).option('--machine <id>', 'which machine of fleet.yaml this host is');
+
 /** Backups of a deployment, whose cluster is backed up as a whole. */
 export function deployBackupCommands(deploy: Command): void {
-  placed(deploy.command('backup'))
+  placedHere(deploy.command('backup'))
     .description('back the cluster up now, on its coordinating machine: application and Temporal at once, encrypted')
     .action((where: Where, command: Command) =>
       act<MadeBackup>('backup', where, command, (done) => {
@@ -68,7 +72,7 @@ export function deployBackupCommands(deploy: Command): void {
       }),
     );
 
-  placed(deploy.command('backups'))
+  placedHere(deploy.command('backups'))
     .description('backups of the cluster, the newest first; any moment after the first of them can be restored')
     .action((where: Where, command: Command) =>
       act<Repository>('backups', where, command, (done) => {
@@ -87,7 +91,7 @@ export function deployBackupCommands(deploy: Command): void {
       }),
     );
 
-  placed(deploy.command('verify'))
+  placedHere(deploy.command('verify'))
     .description('read every backup and every change in the repository to its last byte, and compare the second copy')
     .action((where: Where, command: Command) =>
       act<Verified>('verify', where, command, (done) => {
@@ -97,7 +101,7 @@ export function deployBackupCommands(deploy: Command): void {
       }),
     );
 
-  placed(deploy.command('drill'))
+  placedHere(deploy.command('drill'))
     .description('restore the cluster of this moment beside the running one, compare every row, and throw it away')
     .action((where: Where, command: Command) =>
       act<Drilled>('drill', where, command, (done) => {
@@ -108,7 +112,7 @@ export function deployBackupCommands(deploy: Command): void {
       }),
     );
 
-  placed(deploy.command('restore'))
+  placedHere(deploy.command('restore'))
     .requiredOption('--to <time>', 'a time with its zone (2026-11-23T01:30:00Z), or latest')
     .option('--second', 'the repository is lost too: bring it back from its second copy (backup.to) first')
     .description('restore the cluster of a deployment that stands still; what is there now is kept aside')

@@ -17,7 +17,9 @@ const env = { ...process.env, PATH: clusterPath() };
 function networksAllowed(): boolean {
   const name = `sfrt${process.pid}`;
   const ip = (...args: string[]) => spawnSync('ip', args).status === 0;
-  const has = ip('netns', 'add', name) && ip('-n', name, 'link', 'add', 'a', 'type', 'veth', 'peer', 'name', 'b');
+  // By names that `ip` takes for no word of its own: `a` would be its `address`.
+  const cable = ['name', 'cable0', 'type', 'veth', 'peer', 'name', 'cable1'];
+  const has = ip('netns', 'add', name) && ip('-n', name, 'link', 'add', ...cable);
   ip('netns', 'del', name);
   return has;
 }

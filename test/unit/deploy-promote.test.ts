@@ -1,5 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
+import { Command } from 'commander';
 import { expect, test } from 'vitest';
+import { deployCommands } from '../../cli/commands/deploy.ts';
 import { type Promoted, promoteHere } from '../../cli/commands/deploy-promote.ts';
 
 const done: Promoted = {
@@ -57,4 +59,13 @@ test('a machine that follows makes none', async () => {
   const { asked, json } = await told({ ...done, machine: 'gpu3' });
   expect(asked).toHaveLength(1);
   expect(json).toEqual([{ ...done, machine: 'gpu3' }]);
+});
+
+test('what it names for later is a command that there is', () => {
+  const program = new Command();
+  deployCommands(program);
+  const of = (command: Command, name: string) => command.commands.find((each) => each.name() === name)!;
+  const taken = (name: string) => of(of(program, 'deploy'), name).options.map(({ long }) => long);
+  for (const name of ['promote', 'backup', 'backups', 'restore'])
+    expect(taken(name), name).toEqual(expect.arrayContaining(['--out', '--machine']));
 });
