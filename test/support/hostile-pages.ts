@@ -104,6 +104,7 @@ export async function seedHostile(shop: Shop): Promise<string[]> {
   return [
     '/',
     '/fleet',
+    '/fleet/file',
     '/globe',
     '/masks',
     '/agents/rook-001',

@@ -1,7 +1,10 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
 import { listingSlug } from '../../domain/listing-slugs.ts';
 import { appendEvents } from '../../stores/events.ts';
 import { newId } from '../../stores/ids.ts';
@@ -38,6 +41,20 @@ describe.skipIf(lacksBrowser('the pages in a browser'))('the pages', () => {
     await stage?.close();
     await shop?.close();
   }, 60_000);
+
+  test('each view is among those that are looked at', () => {
+    const ui = join(repositoryRoot, 'ui');
+    const views = readdirSync(ui, { recursive: true, encoding: 'utf8' })
+      .filter((file) => /routes?\.ts$/.test(file))
+      .flatMap((file) => [...readFileSync(join(ui, file), 'utf8').matchAll(/\bpath: '([^']+)'/g)])
+      .map(([, path]) => path!);
+    expect(views.length).toBeGreaterThan(20);
+    const isLookedAt = (view: string) => {
+      const at = new RegExp(`^${view.replaceAll(/\$\w+/g, '[^/?]+')}(?:[?]|$)`);
+      return addresses.some((address) => at.test(address));
+    };
+    expect(views.filter((view) => !isLookedAt(view))).toEqual([]);
+  });
 
   for (const { name, ...look } of looks)
     test(`${name}: axe finds nothing, nothing that somebody wrote is run, nothing fails or comes from elsewhere`, async () => {
