@@ -246,7 +246,7 @@ function portOf(server: Server): number {
 }
 
 async function listening(server: Server, at = 0): Promise<Server> {
-  await new Promise<void>((resolve) => server.listen(at, '127.0.0.1', resolve));
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(at, '127.0.0.1', resolve));
   return server;
 }
 
