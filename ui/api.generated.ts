@@ -1077,6 +1077,7 @@ export interface Schemas {
       source: string;
     }>;
     etag: string;
+    version: number;
   };
   OpenAiError: {
     error: {

@@ -162,6 +162,7 @@ const filesSchema = z
   .object({
     files: z.array(z.object({ path: z.string(), source: z.string() })),
     etag: z.string().describe('As the header `ETag`: sent as `If-Match` with what is made of these files'),
+    version: z.number().int().describe('Of the fleet; an apply answers the one that it made'),
   })
   .meta({ id: 'FleetFiles' });
 
@@ -170,7 +171,8 @@ export function fleetRoutes(app: Api, context: ApiContext): void {
 
   async function filesOf(ownerId: string) {
     const fleet = await fleetOf(context, ownerId);
-    return livingFiles(fleet.fleet, await livingAgents(db, ownerId), await findServiceFiles(db, ownerId));
+    const files = livingFiles(fleet.fleet, await livingAgents(db, ownerId), await findServiceFiles(db, ownerId));
+    return { ...files, version: fleet.version };
   }
 
   app.route({

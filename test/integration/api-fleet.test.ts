@@ -161,6 +161,7 @@ test('what was made of a file that is old by now is refused, whatever was change
   const first = await read();
   expect((await changed('2d', first, '?dryRun=true')).status).toBe(200);
   expect((await changed('2d', first)).json).toMatchObject({ version: 2 });
+  expect((await api.call('GET', '/v1/fleet/files')).json).toMatchObject({ version: 2 });
   const versions = () => api.db.selectFrom('fleetVersions').select('version').execute();
   for (const query of ['', '?dryRun=true'])
     expect(await changed('3d', first, query)).toMatchObject({ status: 412, json: { code: 'PRECONDITION_FAILED' } });

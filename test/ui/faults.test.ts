@@ -249,6 +249,25 @@ describe.skipIf(lacksBrowser('faults in a browser'))('when something fails in be
     }
     expect(await exported()).toContain('cadence: 2d');
     expect(await page.getByText('the fleet was changed since its file was read').count()).toBe(0);
+
+    // What comes between one's own apply and the reading of it is not taken for one's own.
+    let goOn = () => {};
+    const held = new Promise<void>((resolve) => (goOn = resolve));
+    await page.route('**/v1/fleet/files', async (route) => {
+      await held;
+      await route.continue();
+    });
+    await file.fill((await file.inputValue()).replace('cadence: 12h', 'cadence: 3h'));
+    await page.getByRole('button', { name: 'See what would change' }).click();
+    await page.getByRole('button', { name: 'Apply', exact: true }).click();
+    await expect.poll(exported, { timeout: 30_000 }).toContain('cadence: 3h');
+    const after = (await exported()).replace('cadence: 2d', 'cadence: 3d');
+    expect((await shop.api.call('POST', '/v1/fleet/apply', { body: { source: after } })).status).toBe(200);
+    goOn();
+    await page.getByText('The fleet was changed since you opened this').waitFor();
+    expect(await page.getByRole('button', { name: 'See what would change' }).isDisabled()).toBe(true);
+    await page.getByRole('button', { name: 'Take the file as it is now' }).click();
+    expect(await file.inputValue()).toContain('cadence: 3d');
     await close();
   }, 120_000);
 

@@ -17,35 +17,33 @@ const words = fleetText.file;
 export function FleetFileView() {
   const may = useMay('operator');
   const living = useApi('GET /v1/fleet/files', {}, { enabled: may });
-  const readAgain = async () => (await living.refetch()).data?.etag;
   return (
     <Page title={words.title} lead={words.lead}>
-      {may ? <Shown of={living}>{(files) => <Editor living={files} readAgain={readAgain} />}</Shown> : <Forbidden />}
+      {may ? <Shown of={living}>{(files) => <Editor living={files} />}</Shown> : <Forbidden />}
     </Page>
   );
 }
 
 type Applied = Answer<'POST /v1/fleet/apply'>;
 
-interface EditorProps {
-  living: Answer<'GET /v1/fleet/files'>;
-  /** @returns what stands there now */
-  readAgain: () => Promise<string | undefined>;
-}
-
-function Editor({ living, readAgain }: EditorProps) {
+function Editor({ living }: { living: Answer<'GET /v1/fleet/files'> }) {
   const fleetFile = living.files[0]?.source ?? '';
   const [source, setSource] = useState(fleetFile);
-  /** What the text was made of: nothing that somebody else has changed since is taken back by it. */
-  const [madeOf, setMadeOf] = useState(living.etag);
+  /**
+   * What the text was made of: nothing that somebody else has changed since is taken back by it. After an apply that is what the apply
+   * made, whose mark (`etag`) is known once that very version was read.
+   */
+  const [madeOf, setMadeOf] = useState<{ version: number; etag: string | undefined }>(living);
+  if (madeOf.etag === undefined && madeOf.version === living.version) setMadeOf(living);
   const toasts = useToasts();
   const trial = useMutation({
     mutationFn: () =>
-      call('POST /v1/fleet/apply', { body: { source }, query: { dryRun: 'true' } }, { ifMatch: madeOf }),
+      call('POST /v1/fleet/apply', { body: { source }, query: { dryRun: 'true' } }, { ifMatch: madeOf.etag }),
   });
-  const apply = useWrite('POST /v1/fleet/apply', { touches: ['GET /v1/fleet', 'GET /v1/inbox'] });
-  const [isOwn, setOwn] = useState(false);
-  const isOld = madeOf !== living.etag && !isOwn;
+  const apply = useWrite('POST /v1/fleet/apply', {
+    touches: ['GET /v1/fleet', 'GET /v1/fleet/files', 'GET /v1/inbox'],
+  });
+  const isOld = madeOf.etag === undefined ? living.version > madeOf.version : living.etag !== madeOf.etag;
   const changes = trial.data?.changes;
   const failed = trial.error ?? apply.error;
   return (
@@ -69,7 +67,7 @@ function Editor({ living, readAgain }: EditorProps) {
           <Button
             onClick={() => {
               setSource(fleetFile);
-              setMadeOf(living.etag);
+              setMadeOf(living);
               trial.reset();
               apply.reset();
             }}
@@ -79,7 +77,7 @@ function Editor({ living, readAgain }: EditorProps) {
         </p>
       )}
       <div className="form-acts">
-        <Button kind={changes ? 'plain' : 'main'} disabled={trial.isPending || isOwn} onClick={() => trial.mutate()}>
+        <Button kind={changes ? 'plain' : 'main'} disabled={trial.isPending || madeOf.etag === undefined} onClick={() => trial.mutate()}>
           {words.look}
         </Button>
         <Button
@@ -87,17 +85,12 @@ function Editor({ living, readAgain }: EditorProps) {
           disabled={changes === undefined || changes.length === 0 || apply.isPending}
           onClick={() =>
             apply.mutate(
-              { query: {}, body: { source }, options: { ifMatch: madeOf } },
+              { query: {}, body: { source }, options: { ifMatch: madeOf.etag } },
               {
                 onSuccess: ({ version }) => {
                   toasts.done(version === null ? words.same : words.applied(version));
                   trial.reset();
-                  // From here on it is made of what was applied just now, as soon as that is read.
-                  setOwn(true);
-                  void readAgain().then((etag) => {
-                    if (etag !== undefined) setMadeOf(etag);
-                    setOwn(false);
-                  });
+                  if (version !== null) setMadeOf({ version, etag: undefined });
                 },
               },
             )
