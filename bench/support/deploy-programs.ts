@@ -36,7 +36,7 @@ export async function pathOfHost(env: Env, work: string, say: (text: string) => 
   const path = [env['PATH'] ?? '', ...debianPostgres()].join(delimiter);
   const lacks = Object.entries(temporalPrograms).filter(([name]) => onPath(name, { PATH: path }) === undefined);
   if (lacks.length === 0) return path;
-  const folder = join(homeEnvironment(env).cache, 'temporal-server', serverVersion);
+  const folder = builtFolder(env);
   for (const [name, source] of lacks) {
     const file = join(folder, name);
     if (isExecutable(file)) continue;
@@ -49,6 +49,13 @@ export async function pathOfHost(env: Env, work: string, say: (text: string) => 
   for (const name of Object.keys(temporalPrograms))
     copyFileSync(join(folder, name), join(work, name), constants.COPYFILE_FICLONE);
   return [path, work].join(delimiter);
+}
+
+const builtFolder = (env: Env) => join(homeEnvironment(env).cache, 'temporal-server', serverVersion);
+
+/** One of Temporal's programs that was built before, or can be. */
+export function canBring(name: string, env: Env): boolean {
+  return isExecutable(join(builtFolder(env), name)) || onPath('go', env) !== undefined;
 }
 
 function isOpen(folder: string): boolean {

@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { DeploySite } from '../../domain/deploy-site.ts';
 import { DomainError } from '../../domain/errors.ts';
 import type { FleetMachine } from '../../domain/fleet.ts';
-import { writeText } from '../embedded/home.ts';
+import { writeDurably } from '../embedded/home.ts';
 import { readIfThere } from './folder.ts';
 import { secretFiles } from './made-once.ts';
 import { fencedName } from './standby.ts';
@@ -69,8 +69,9 @@ export function promotionIn(folder: string, { coordination, standby }: DeploySit
   return mark.from === coordination.id && mark.to === standby?.id ? mark : undefined;
 }
 
+/** On the disk before what cannot be undone begins: where the power goes in between, it is done again. */
 export function markPromotion(folder: string, promotion: Mark): void {
-  writeText(join(folder, markName), `${JSON.stringify(promotion, null, 2)}\n`, 0o644);
+  writeDurably(join(folder, markName), `${JSON.stringify(promotion, null, 2)}\n`, 0o644);
 }
 
 /** One that fleet.yaml has caught up with says nothing any more. */

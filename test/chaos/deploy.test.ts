@@ -3,9 +3,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect, onTestFinished, test } from 'vitest';
 import { imagesMend, lackingForCompose } from '../../bench/support/deploy-compose.ts';
-import { lackingForBoxes, temporalPrograms } from '../../bench/support/deploy-programs.ts';
+import { canBring, lackingForBoxes, temporalPrograms } from '../../bench/support/deploy-programs.ts';
 import { repositoryRoot } from '../../deploy/embedded/own-parts.ts';
-import { onPath } from '../../deploy/embedded/resolve.ts';
 import { clusterPath } from '../support/cluster-stage.ts';
 import { lacks } from '../support/not-run.ts';
 
@@ -25,7 +24,7 @@ function networksAllowed(): boolean {
 }
 
 function lacksBoxes(): boolean {
-  const built = onPath('go', env) === undefined ? [] : Object.keys(temporalPrograms);
+  const built = Object.keys(temporalPrograms).filter((name) => canBring(name, env));
   const missing = lackingForBoxes(env).filter((line) => !built.some((name) => line.startsWith(`${name} `)));
   if (missing.length === 0 && !networksAllowed()) missing.push('a host that lets root make networks');
   const name = 'two boxes made by the kit, on two networks';

@@ -5,7 +5,7 @@ export interface NotRun {
   test: string;
   needs: string;
   command: string;
-  /** Needs private data that only its owner has: no reason to fail where CI is set. */
+  /** Needs what a host that tests need not have (private data, Docker with images, networks of its own): no reason to fail where CI is set. */
   excused?: boolean;
 }
 

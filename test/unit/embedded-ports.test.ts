@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -6,8 +7,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { openHome } from '../../deploy/embedded/home.ts';
 import { takePorts } from '../../deploy/embedded/ports.ts';
 
-/** Beside the ranges of `npm start` and of the servers of the tests. */
-const range = { first: 16_000, last: 16_180 };
+/** Beside the ranges of `npm start` and of the servers of the tests; the first one tried is drawn, so two test runs at once rarely meet. */
+const range = { first: 14_000 + 20 * randomInt(100), last: 16_980 };
 
 let folder: string;
 const homeOf = (name: string) => openHome({ SOULFRA_HOME: join(folder, name) }, folder);

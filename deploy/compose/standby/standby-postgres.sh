@@ -31,8 +31,10 @@ if [ -s "$data/PG_VERSION" ]; then
       isBefore=1
     fi
     if [ "$isBefore" = 1 ]; then
-      mv "$data" "$data.before-$(date -u +%Y%m%dT%H%M%SZ)"
+      # The mark first: without the data it would have nothing begin here again.
       rm -f "$data.promoted"
+      sync "$base"
+      mv "$data" "$data.before-$(date -u +%Y%m%dT%H%M%SZ)"
     elif [ -e "$data/standby.signal" ] && [ ! -e "$data.promoted" ] && [ "$(place "$primary")" = 0 ]; then
       echo "$first no longer has what comes next here: the copy is made anew" >&2
       anew=1

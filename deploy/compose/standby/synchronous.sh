@@ -30,9 +30,8 @@ while true; do
     # Close behind, so that nobody waits for what it lacks. Its slot says so to everybody; how it streams is shown to monitors alone.
     if [ -z "$now" ] && [ "$own" = copy ] && [ "$(sql primary "select count(*) from pg_replication_slots where slot_name = '$slot' and active and pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) < $near")" = 1 ]; then
       sql primary "alter system set synchronous_standby_names = '$names'"
+      # Said the next time, if it still stands by then: commits wait once the checkpointer, too, has read it.
       sql primary "select pg_reload_conf()" > /dev/null
-      sleep 2
-      now=$(sql primary "show synchronous_standby_names")
     fi
     case $now in
       "$names") mode=synchronous ;;
