@@ -82,8 +82,13 @@ export function useApi<Op extends Reading>(
   return useQuery({
     ...apiQuery(operation, input),
     enabled,
-    refetchInterval: ({ state: { data } }: { state: { data: unknown } }) =>
-      everyMs === undefined || (data !== undefined && isOver?.(data as Answer<Op>)) ? false : everyMs,
+    refetchInterval: ({ state: { data, error } }: { state: { data: unknown; error: unknown } }) => {
+      // Who may not read it is refused by the next one, too.
+      const isRefused = error instanceof Problem && error.status === 403;
+      return everyMs === undefined || isRefused || (data !== undefined && isOver?.(data as Answer<Op>))
+        ? false
+        : everyMs;
+    },
   }) as UseQueryResult<Answer<Op>, Problem>;
 }
 

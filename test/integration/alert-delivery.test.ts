@@ -45,7 +45,7 @@ async function serve({ registry }: ReturnType<typeof createApiMetrics>): Promise
 interface Alerts {
   source: string;
   reason: string;
-  rules: Array<{ name: string; state: string; health: string[] }>;
+  rules: Array<{ name: string; state: string; reason: string; health: string[] }>;
 }
 
 interface Told {
@@ -123,6 +123,19 @@ describe.skipIf(lacking)('Prometheus and Alertmanager as they are shipped', () =
     });
     expect((await ledger())?.state).toBe('unknown');
   }, 90_000);
+
+  test('a Prometheus that has none of the rules has judged none', async () => {
+    const prometheus = await startPrometheusServer(folder, () => 'scrape_configs: []\n');
+    ends.push(prometheus.stop);
+    const api = await createApiFixture({ prometheusUrl: prometheus.url });
+    ends.push(() => api.close());
+    const { source, rules } = (await api.call('GET', '/v1/alerts')).json as unknown as Alerts;
+    expect(source).toBe('prometheus');
+    expect(rules.length).toBeGreaterThan(20);
+    expect(new Set(rules.map(({ state, reason }) => `${state}: ${reason}`))).toEqual(
+      new Set(['unknown: Prometheus does not have this rule']),
+    );
+  });
 
   test('of a chain of faults the first alone is told', async () => {
     const alertmanager = await startAlertmanager(folder, alertmanagerConfig());

@@ -81,7 +81,7 @@ describe.skipIf(lacksBrowser('guilds in a browser'))('guilds', () => {
   }
 
   // No event tells of a vote: an open ballot is asked for every few seconds.
-  test('20 browsers vote at once, one thinks again, and each comes to see the tally as it is by itself', async () => {
+  test('20 browsers vote at once, one thinks again, and each comes to see the tally as it is, and what it ends with, by itself', async () => {
     const options = ['Ferry', 'Bridge', 'Tunnel'];
     const chosen = Array.from({ length: 20 }, (_, i) => (i < 11 ? 'Ferry' : i < 17 ? 'Bridge' : 'Tunnel'));
     const { ballotId, voters } = await openBallot(chosen.length, options);
@@ -129,6 +129,26 @@ describe.skipIf(lacksBrowser('guilds in a browser'))('guilds', () => {
       { choice: 2, votes: 6 },
       { choice: 3, votes: 4 },
     ]);
+
+    // A vote that no page has counted yet, and the end.
+    const late = await hall.api.call('PUT', `/v1/ballots/${ballotId}/vote`, {
+      token: hall.founder.token,
+      body: { choice: 3 },
+    });
+    expect(late.status, late.text).toBe(200);
+    await sql`update ballots set closes_at = date_trunc('milliseconds', clock_timestamp()) where id = ${ballotId}`.execute(
+      hall.db,
+    );
+    expect(await createBallotStore(hall.db).closeVote(ballotId)).toMatchObject({ kind: 'closed', state: 'rejected' });
+    await Promise.all(
+      all.map(async ({ page }) => {
+        await page.getByText('Counted from 21 votes').waitFor();
+        await shows(page, ['10 ego, 48%', '6 ego, 29%', '5 ego, 24%']);
+        const voters = page.getByRole('region', { name: 'Who votes' }).last();
+        await voters.getByText('–', { exact: true }).waitFor({ state: 'detached' });
+        expect(await voters.getByText('Tunnel', { exact: true }).count()).toBe(5);
+      }),
+    );
     for (const { page, faults } of all) {
       expect(await page.evaluate('window.loadedOnce')).toBe(true);
       expect(faults).toEqual([]);

@@ -1,5 +1,9 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { sql } from 'kysely';
+import type { BrowserContext } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { alertGroups } from '../../observability/alerts/all.ts';
 import { newId } from '../../stores/ids.ts';
 import { until } from '../support/lab.ts';
 import { axeInBothThemes, cameTrue, lacksBrowser, openUiStage, settled, type UiStage } from '../support/ui-stage.ts';
@@ -22,13 +26,29 @@ const looks = [
   { name: 'dark on a phone', theme: 'dark', width: 390, height: 844 },
 ] as const;
 
+/** Has the clocks of pages strike twenty times as often. */
+const quicken = (context: BrowserContext) =>
+  context.addInitScript(`{
+    const slowly = window.setInterval;
+    window.setInterval = (act, ms, ...given) => slowly(act, ms / 20, ...given);
+  }`);
+
 describe.skipIf(lacksBrowser('the views in a browser'))('each view', () => {
   let stage: UiStage;
+  /** In the place of a Prometheus, which would take minutes to come to judge rules of somebody's own. */
+  let judge: Server;
+  let groups: unknown[] = [];
   beforeAll(async () => {
-    stage = await openUiStage();
+    judge = createServer((_, to) => to.end(JSON.stringify({ status: 'success', data: { groups } })));
+    await new Promise<void>((resolve) => judge.listen(0, '127.0.0.1', resolve));
+    stage = await openUiStage({ prometheusUrl: `http://127.0.0.1:${(judge.address() as AddressInfo).port}` });
     await seedUiTown(stage.api);
   }, 120_000);
-  afterAll(() => stage?.close(), 60_000);
+  afterAll(async () => {
+    await stage?.close();
+    judge?.closeAllConnections();
+    judge?.close();
+  }, 60_000);
 
   for (const look of looks)
     for (const address of addresses)
@@ -95,6 +115,72 @@ describe.skipIf(lacksBrowser('the views in a browser'))('each view', () => {
     await toast.waitFor({ state: 'detached' });
     await close();
   });
+
+  test('alert rules that nobody has judged are no calm; of one that is there twice both are shown, for as long as they are', async () => {
+    groups = [];
+    const { page, context, faults, close } = await stage.visit();
+    await quicken(context);
+    await page.goto(`${stage.url}/operations`);
+    await page.getByText(/^Not judged: (\d+) of \1 rules$/).waitFor();
+    await page.getByText('Prometheus does not have this rule').first().waitFor();
+    expect(await page.getByText('No rule fires').count()).toBe(0);
+    expect(await axeInBothThemes(page, 'light')).toEqual([]);
+
+    const shipped = alertGroups.map(({ name, alerts }) => ({
+      name,
+      rules: alerts.map((alert) => ({ name: alert.name, state: 'inactive', health: 'ok' })),
+    }));
+    const filled = (severity: string, judged: object) => ({
+      name: 'DiskFull',
+      state: 'inactive',
+      health: 'ok',
+      labels: { severity },
+      ...judged,
+    });
+    const own = (...rules: unknown[]) => [...shipped, { name: 'own', rules }];
+    const rows = page.getByRole('rowheader', { name: 'DiskFull', exact: true, includeHidden: true });
+    groups = own(filled('ticket', {}), filled('page', {}));
+    await page.getByText('No rule fires').waitFor();
+    expect(await rows.count()).toBe(2);
+
+    const alerts = [
+      {
+        labels: { disk: 'db' },
+        annotations: { summary: 'The disk of db fills up.' },
+        state: 'firing',
+        activeAt: new Date().toISOString(),
+      },
+    ];
+    groups = own(filled('ticket', {}), filled('page', { state: 'firing', alerts }));
+    await page.getByText('The disk of db fills up.').waitFor();
+    expect(await rows.count()).toBe(2);
+    expect(await page.getByText('No rule fires').count()).toBe(0);
+
+    // It is not known any more whether it still fires.
+    groups = own(
+      filled('ticket', {}),
+      filled('page', { state: 'firing', alerts, health: 'err', lastError: 'no memory' }),
+    );
+    await page.getByText(/^Not judged: 1 of \d+ rules$/).waitFor();
+    await page.getByText('The disk of db fills up.').waitFor();
+    expect(await rows.count()).toBe(2);
+    expect(await page.getByText('No rule fires').count()).toBe(0);
+    expect(faults).toEqual([]);
+    await close();
+  }, 90_000);
+
+  test('who may not read the alert rules is refused once, however often the clock strikes', async () => {
+    const { page, context, close } = await stage.visit({ as: stage.api.stranger, serviceWorkers: 'block' });
+    await quicken(context);
+    const asked: string[] = [];
+    page.on('request', (request) => asked.push(new URL(request.url()).pathname));
+    const times = (path: string) => asked.filter((each) => each === path).length;
+    await page.goto(`${stage.url}/operations`);
+    await until('the clock has struck', () => Promise.resolve(times('/v1/health/summary') >= 6));
+    expect(times('/v1/alerts')).toBe(1);
+    expect(await page.getByText('Alert rules').count()).toBe(0);
+    await close();
+  }, 90_000);
 
   test('a machine is lost: its dots move to where the plan puts them, and nothing is loaded again', async () => {
     const { page, faults, close } = await stage.visit({ clocks: false });

@@ -71,8 +71,8 @@ ColorManagement.enabled = false;
  * What the globe is drawn with: without a graphics card edges are not smoothed, which is four times the work.
  * @throws where the browser gives no WebGL 2
  */
-export function openRenderer(canvas: HTMLCanvasElement): WebGLRenderer {
-  const renderer = new WebGLRenderer({ canvas, antialias: hasCard(), alpha: true, powerPreference: 'low-power' });
+export function openRenderer(canvas: HTMLCanvasElement, isByCard = hasCard()): WebGLRenderer {
+  const renderer = new WebGLRenderer({ canvas, antialias: isByCard, alpha: true, powerPreference: 'low-power' });
   renderer.outputColorSpace = LinearSRGBColorSpace;
   return renderer;
 }
@@ -93,7 +93,8 @@ function hasCard(): boolean {
  * @throws where the browser gives no WebGL 2
  */
 export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
-  const renderer = openRenderer(canvas);
+  const isByCard = hasCard();
+  const renderer = openRenderer(canvas, isByCard);
   const scene = new Scene();
   const camera = new PerspectiveCamera(40, 1, 0.1, 20);
   camera.position.set(0, 0.6, distance.first).setLength(distance.first);
@@ -112,7 +113,7 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
   let points: readonly Point[] = [];
   let times: readonly number[] = [];
   let arcEnds: number[] = [];
-  let drawn: Drawn | undefined;
+  let parts: Parts | undefined;
   /** Of the points, that many are shown: the agents, and memories up to a time. */
   let shown = 0;
   let colours: Colours = new Map();
@@ -138,6 +139,7 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
   [core.renderOrder, ring.renderOrder] = [order.core, order.ring];
   for (const each of [core, ring]) each.frustumCulled = false;
   scene.add(core, ring);
+  // A card may give no smoothed edges, and is fast all the same.
   const isSmoothed = renderer.getContext().getContextAttributes()?.antialias === true;
   const dotMaterial = dotsMaterial(isSmoothed);
   const lineMaterial = linesMaterial();
@@ -167,9 +169,9 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
   }
 
   function chooseLines(): void {
-    if (drawn === undefined) return;
-    drawn.strokes.fine.lines.visible = !isRough;
-    drawn.strokes.rough.lines.visible = isRough;
+    if (parts === undefined) return;
+    parts.strokes.fine.lines.visible = !isRough;
+    parts.strokes.rough.lines.visible = isRough;
   }
 
   /** For as long as something moves, and a moment beyond. */
@@ -177,7 +179,7 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
     clearTimeout(rest);
     if (isMoving()) {
       slowFrames = tookMs > slow.ms ? slowFrames + 1 : 0;
-      if (!isSmoothed || slowFrames >= slow.frames) drawRoughly(true);
+      if (!isByCard || slowFrames >= slow.frames) drawRoughly(true);
     } else if (isRough) {
       slowFrames = 0;
       rest = setTimeout(() => {
@@ -234,7 +236,7 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
   controls.addEventListener('start', () => {
     flight = undefined;
     isGrabbed = true;
-    if (!isSmoothed) drawRoughly(true);
+    if (!isByCard) drawRoughly(true);
     wake();
     options.onGrab();
   });
@@ -317,8 +319,8 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
   function paint(): void {
     core.material.color = colourOf('--surface');
     ring.material.color = colourOf('--ink');
-    if (drawn === undefined) return;
-    const { dots, caps, strokes } = drawn;
+    if (parts === undefined) return;
+    const { dots, caps, strokes } = parts;
     const ofDots = dots.geometry.attributes['color']!;
     for (const [i, { kind }] of points.entries()) {
       const { r, g, b } = colourOf(pointTokens[kind]);
@@ -338,10 +340,10 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
 
   return {
     show(globe: Globe, its: readonly Point[], now: Colours): void {
-      if (drawn === undefined) camera.position.copy(sideOfMost(its)).setLength(distance.first);
+      if (parts === undefined) camera.position.copy(sideOfMost(its)).setLength(distance.first);
       else {
-        scene.remove(drawn.content);
-        disposeOf(drawn.content);
+        scene.remove(parts.content);
+        disposeOf(parts.content);
       }
       points = its;
       times = globe.memories.times;
@@ -365,7 +367,7 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
       for (const child of content.children) child.frustumCulled = false;
       scene.add(content);
       shown = its.length;
-      drawn = { content, dots, caps, strokes };
+      parts = { content, dots, caps, strokes };
       chooseLines();
       paint();
       wake();
@@ -379,12 +381,12 @@ export function openScene(canvas: HTMLCanvasElement, options: SceneOptions) {
 
     /** Only memories that had happened by then, in seconds since 1970, and threads between them. */
     showUntil(until: number): void {
-      if (drawn === undefined) return;
+      if (parts === undefined) return;
       const memories = happenedUntil(times, until);
       shown = agentCount() + memories;
-      drawn.dots.geometry.setDrawRange(0, shown);
+      parts.dots.geometry.setDrawRange(0, shown);
       const arcs = happenedUntil(arcEnds, memories - 1);
-      for (const { lines, runs, before } of [drawn.strokes.fine, drawn.strokes.rough])
+      for (const { lines, runs, before } of [parts.strokes.fine, parts.strokes.rough])
         lines.geometry.setDrawRange(0, runs[before + arcs - 1]!.to);
       if (marked !== undefined) ring.visible = marked < shown;
       wake();
@@ -548,7 +550,7 @@ function linesMaterial(): ShaderMaterial {
   });
 }
 
-interface Drawn {
+interface Parts {
   content: Group;
   dots: Points;
   caps: Mesh<BufferGeometry, MeshBasicMaterial> | undefined;

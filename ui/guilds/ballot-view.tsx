@@ -1,5 +1,6 @@
+import { useQueryClient } from '@tanstack/react-query';
 import { useParams } from '@tanstack/react-router';
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import type { Item, Thing } from '../client.ts';
 import { counted, dateTime, decimal, share } from '../format.ts';
 import { Badge, StateBadge } from '../parts/badge.tsx';
@@ -23,8 +24,7 @@ type Voter = Item<'GET /v1/ballots/{id}/votes'>;
 const microEgo = 1_000_000;
 /** No event tells of a vote. */
 const votesEveryMs = 5_000;
-/** Nothing more comes of it. */
-const over = ['rejected', 'no_quorum', 'carried_out', 'effect_failed'];
+const readUntilClosed = ['GET /v1/ballots/{id}/tally', 'GET /v1/ballots/{id}/votes'];
 const ego = (micro: number) => decimal(micro / microEgo);
 
 /** One proposal: the question, the vote, how it stands, and who votes. */
@@ -33,7 +33,7 @@ export function BallotView() {
   const ballot = useApi(
     'GET /v1/ballots/{id}',
     { path: { id: ballotId } },
-    { everyMs: votesEveryMs, isOver: ({ state }) => over.includes(state) },
+    { everyMs: votesEveryMs, isOver: ({ endedAt }) => endedAt !== null },
   );
   return (
     <Page title={ballot.data?.title ?? words.ballot} lead={ballot.data && <Lead ballot={ballot.data} />}>
@@ -54,7 +54,13 @@ function Lead({ ballot: { state, closesAt, opensAt, reason, authorId } }: { ball
 }
 
 function Shows({ ballot }: { ballot: Thing<'Ballot'> }) {
-  const { id, state, text: says, effect, method, options } = ballot;
+  const { id, state, text: says, effect, method, options, closedAt } = ballot;
+  const queries = useQueryClient();
+  useEffect(() => {
+    // What was read before the end is up to a clock's time too old, and the clock stops: once more, whoever is told by no event.
+    if (closedAt === null) return;
+    for (const reading of readUntilClosed) void queries.invalidateQueries({ queryKey: [reading] });
+  }, [queries, closedAt]);
   return (
     <>
       {says !== '' && <p className="said">{says}</p>}
@@ -143,11 +149,15 @@ function CastVote({ id, method, options }: Pick<Thing<'Ballot'>, 'id' | 'method'
 
 /** By the ballot's own method, counted by the server: of what was voted so far, or what it closed with. */
 function Standing({ ballot }: { ballot: Thing<'Ballot'> }) {
-  const standing = useApi(
+  const { id, tally, endedAt } = ballot;
+  const asked = useApi(
     'GET /v1/ballots/{id}/tally',
-    { path: { id: ballot.id } },
-    { everyMs: votesEveryMs, isOver: ({ isFinal }) => isFinal || over.includes(ballot.state) },
+    { path: { id } },
+    { enabled: tally === null, everyMs: votesEveryMs, isOver: ({ isFinal }) => isFinal || endedAt !== null },
   );
+  // What it closed with comes with the ballot; the last count before that may lack votes.
+  const closed = tally === null ? undefined : { ballotId: id, isFinal: true, tally };
+  const standing = closed === undefined ? asked : { data: closed, error: null, refetch: asked.refetch };
   return <Shown of={standing}>{(shown) => <Tally ballot={ballot} standing={shown} />}</Shown>;
 }
 

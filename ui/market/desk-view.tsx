@@ -104,7 +104,7 @@ function Listings({ may }: { may: boolean }) {
                 ),
               },
               { title: words.price, cell: ({ price }) => money(price), isNumber: true },
-              { title: words.kinds, cell: ({ kinds }) => kinds.map((kind) => kind.replaceAll('_', ' ')).join(', ') },
+              { title: words.kinds, cell: ({ kinds }) => kinds.map(words.licenseKind).join(', ') },
               {
                 title: words.acts,
                 cell: (listing) => (
@@ -240,7 +240,7 @@ function NewListing({ onClose }: { onClose: () => void }) {
               type="checkbox"
               options={(kinds.data?.items ?? []).map(({ id, summary }) => ({
                 value: id,
-                label: `${id.replaceAll('_', ' ')}: ${summary}`,
+                label: `${words.licenseKind(id)}: ${summary}`,
               }))}
               chosen={sold}
               onChange={setSold}
@@ -280,7 +280,7 @@ function Sales({ may }: { may: boolean }) {
             columns={[
               { title: words.when, cell: ({ createdAt }) => <Time at={createdAt} /> },
               { title: words.state, cell: ({ state }) => <StateBadge state={state} /> },
-              { title: words.kind, cell: ({ licenseKind }) => licenseKind.replaceAll('_', ' ') },
+              { title: words.kind, cell: ({ licenseKind }) => words.licenseKind(licenseKind) },
               { title: words.price, cell: ({ price }) => money(price), isNumber: true },
               { title: words.split, cell: (sale) => <Split sale={sale} /> },
               {

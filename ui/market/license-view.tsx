@@ -39,7 +39,7 @@ function Held({ license }: { license: Thing<'License'> }) {
     <>
       <section className="panel card">
         <p>
-          <StateBadge state={state} /> <strong>{kind.replaceAll('_', ' ')}</strong>
+          <StateBadge state={state} /> <strong>{words.licenseKind(kind)}</strong>
         </p>
         <ul className="soft">
           <li>{usesLimit === null ? words.usesFree : words.usesOf(uses, usesLimit)}</li>

@@ -85,7 +85,7 @@ export function LicensesView() {
                   </Link>
                 ),
               },
-              { title: words.kind, cell: ({ kind }) => kind.replaceAll('_', ' ') },
+              { title: words.kind, cell: ({ kind }) => words.licenseKind(kind) },
               { title: words.state, cell: ({ state }) => <StateBadge state={state} /> },
               {
                 title: words.uses,

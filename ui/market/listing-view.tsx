@@ -188,7 +188,7 @@ function Buy({ offer, last, onBegun }: BuyProps) {
 function KindText({ id, kind }: { id: string; kind: Item<'GET /v1/license-kinds'> | undefined }) {
   return (
     <>
-      <strong>{id.replaceAll('_', ' ')}</strong>
+      <strong>{words.licenseKind(id)}</strong>
       {kind && <span className="soft">: {kind.summary}</span>}
     </>
   );

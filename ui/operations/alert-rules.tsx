@@ -1,5 +1,5 @@
 import type { Thing } from '../client.ts';
-import { counted } from '../format.ts';
+import { count, counted } from '../format.ts';
 import { Badge, type Tone } from '../parts/badge.tsx';
 import { Section } from '../parts/page.tsx';
 import { Shown } from '../parts/states.tsx';
@@ -23,27 +23,36 @@ export function AlertRules() {
     <Section title={words.title}>
       <Shown of={alerts}>
         {({ source, reason, rules }) => {
-          const active = rules.filter(({ state }) => state === 'firing' || state === 'pending');
+          // One that fired and cannot be evaluated any more is unknown, and still has what it fired for.
+          const active = keyed(rules).filter(
+            ({ state, of }) => state === 'firing' || state === 'pending' || of.length > 0,
+          );
+          const unjudged = rules.filter(({ state }) => state === 'unknown');
+          const all = counted(rules.length, words.one, words.many);
           return (
             <>
               {source === 'none' ? (
                 <p role="status">{words.none(reason)}</p>
               ) : (
-                active.length === 0 && (
+                (unjudged.length > 0 || active.length === 0) && (
                   <p role="status">
-                    <Badge tone="good">{words.quiet}</Badge>
+                    {unjudged.length > 0 ? (
+                      <Badge tone="warn">{words.unjudged(count(unjudged.length), all)}</Badge>
+                    ) : (
+                      <Badge tone="good">{words.quiet}</Badge>
+                    )}
                   </p>
                 )
               )}
               {active.length > 0 && (
                 <ul className="panel rows">
                   {active.map((rule) => (
-                    <Firing key={`${rule.group} ${rule.name}`} rule={rule} />
+                    <Firing key={rule.key} rule={rule} />
                   ))}
                 </ul>
               )}
-              <details open={source === 'none'}>
-                <summary>{words.all(counted(rules.length, words.one, words.many))}</summary>
+              <details open={unjudged.length > 0}>
+                <summary>{words.all(all)}</summary>
                 <AllRules rules={rules} />
               </details>
             </>
@@ -54,7 +63,18 @@ export function AlertRules() {
   );
 }
 
-function Firing({ rule: { name, state, severity, summary, runbook, of } }: { rule: Rule }) {
+/** A Prometheus may have an alert twice in a group, such as once for each severity. */
+function keyed(rules: readonly Rule[]): Array<Rule & { key: string }> {
+  const seen = new Map<string, number>();
+  return rules.map((rule) => {
+    const named = `${rule.group} ${rule.name} ${rule.severity}`;
+    const before = seen.get(named) ?? 0;
+    seen.set(named, before + 1);
+    return { ...rule, key: `${named} ${before}` };
+  });
+}
+
+function Firing({ rule: { name, state, severity, summary, reason, runbook, of } }: { rule: Rule }) {
   return (
     <li>
       <p>
@@ -66,6 +86,7 @@ function Firing({ rule: { name, state, severity, summary, runbook, of } }: { rul
           {each.summary} {each.since !== null && <Time at={each.since} />}
         </p>
       ))}
+      {state === 'unknown' && <p className="soft">{reason}</p>}
       {runbook !== '' && <p className="faint code">{runbook}</p>}
     </li>
   );
@@ -75,8 +96,8 @@ function AllRules({ rules }: { rules: readonly Rule[] }) {
   return (
     <Table
       caption={words.title}
-      rows={rules}
-      keyOf={({ group, name }) => `${group} ${name}`}
+      rows={keyed(rules)}
+      keyOf={({ key }) => key}
       columns={[
         { title: words.rule, cell: ({ name }) => name },
         {

@@ -1,3 +1,11 @@
+/** Words for the kinds of licenses that are shipped; one of the installation's own is called by its id. */
+const licenseKinds: Partial<Record<string, string>> = {
+  single_use: 'single use',
+  personal: 'personal',
+  commercial: 'commercial',
+  unlimited: 'unlimited',
+};
+
 export const marketText = {
   title: 'Market',
   lead: 'Loops: agents with a past, packed and signed by who made them.',
@@ -15,6 +23,7 @@ export const marketText = {
   buyTitle: 'Buy a license',
   kind: 'Kind of license',
   kinds: 'Kinds of license',
+  licenseKind: (id: string) => licenseKinds[id] ?? id,
   payBy: 'Pay by',
   creditsAtOnce: 'Credits, at once',
   credits: (balance: string) => `Credits, at once: you have ${balance}`,

@@ -34,6 +34,7 @@ export const operationsText = {
     none: (reason: string) =>
       `Nobody judges the alert rules: ${reason}. What stands for them is told by health above; the rest shows with Prometheus alone (npm start -- --with-metrics).`,
     quiet: 'No rule fires',
+    unjudged: (some: string, all: string) => `Not judged: ${some} of ${all}`,
     all: (rules: string) => `All ${rules}`,
     one: 'rule',
     many: 'rules',
