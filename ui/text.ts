@@ -33,6 +33,8 @@ export const text = {
   states: {
     loading: 'Loading',
     failed: 'This could not be loaded',
+    missing:
+      'It comes as the page is loaded again while this device is connected. What was typed and not sent goes with that.',
     forbidden: 'Not for your role',
     forbiddenText: (role: string) =>
       `You are signed in as ${role}. Whoever runs this installation can give you another role.`,

@@ -1,10 +1,11 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { sql } from 'kysely';
-import type { BrowserContext } from 'playwright-core';
+import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { alertGroups } from '../../observability/alerts/all.ts';
 import { newId } from '../../stores/ids.ts';
+import { openNotice } from '../../stores/notices.ts';
 import { until } from '../support/lab.ts';
 import { axeInBothThemes, cameTrue, lacksBrowser, openUiStage, settled, type UiStage } from '../support/ui-stage.ts';
 import { maskSvg } from '../../domain/masks.ts';
@@ -32,6 +33,26 @@ const quicken = (context: BrowserContext) =>
     const slowly = window.setInterval;
     window.setInterval = (act, ms, ...given) => slowly(act, ms / 20, ...given);
   }`);
+
+/** A part of the page comes no sooner than this is called; then the page has it, and has drawn what comes of it. */
+async function heldBack(page: Page, part: string): Promise<() => Promise<void>> {
+  const asked = Promise.withResolvers<string>();
+  const free = Promise.withResolvers<void>();
+  await page.route(`**/assets/${part}-*.js`, async (route) => {
+    asked.resolve(route.request().url());
+    await free.promise;
+    await route.continue();
+  });
+  return async () => {
+    const url = await asked.promise;
+    free.resolve();
+    await page.evaluate(`import(${JSON.stringify(url)}).then(() => true)`);
+    await drawn(page);
+  };
+}
+
+const drawn = (page: Page) =>
+  page.evaluate('new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))');
 
 describe.skipIf(lacksBrowser('the views in a browser'))('each view', () => {
   let stage: UiStage;
@@ -88,12 +109,15 @@ describe.skipIf(lacksBrowser('the views in a browser'))('each view', () => {
     page.on('request', (request) => asked.push(request.url()));
     await page.goto(`${stage.url}/`);
     await settled(page);
-    const later = () => asked.filter((url) => /\/(?:account-menu-open|more-views|narrator|toast-region)-/.test(url));
+    const later = () =>
+      asked.filter((url) => /\/(?:account-menu-open|more-views|narrator|toast-region|facts)-/.test(url));
     expect(later()).toEqual([]);
     await page.locator('.rail').getByRole('button').focus();
     await page.keyboard.press('Enter');
     await page.getByRole('menuitem').first().waitFor();
     expect(later().length).toBeGreaterThan(0);
+    // A page that stands over a new build has it all by then.
+    await expect.poll(() => later().some((url) => url.includes('/facts-'))).toBe(true);
     await cameTrue(page, `document.activeElement.closest('.menu') !== null`);
     await page.keyboard.press('Escape');
     await page.getByRole('menu').waitFor({ state: 'detached' });
@@ -181,6 +205,119 @@ describe.skipIf(lacksBrowser('the views in a browser'))('each view', () => {
     expect(await page.getByText('Alert rules').count()).toBe(0);
     await close();
   }, 90_000);
+
+  test('toasts without their region go by themselves, three at most, and good news interrupts nobody', async () => {
+    await openNotice(stage.api.db, {
+      id: newId('notice'),
+      ownerId: stage.api.stranger.ownerId,
+      kind: 'payment_differs',
+      key: 'payment:plain',
+      subject: 'pur_plain',
+      title: 'It is settled',
+    });
+    const { page, close } = await stage.visit({ as: stage.api.stranger, serviceWorkers: 'block' });
+    await page.route('**/assets/toast-region-*', (route) => route.abort());
+    await page.goto(`${stage.url}/`);
+    await page.getByRole('button', { name: 'Do it' }).click();
+    const toast = page.locator('.toast');
+    await toast.and(page.getByRole('status')).filter({ hasText: 'Done: It is settled' }).waitFor();
+    await toast.waitFor({ state: 'detached' });
+
+    let refused = 0;
+    await page.route('**/v1/sessions', async (route) => {
+      await route.abort();
+      refused += 1;
+    });
+    for (let i = 1; i <= 5; i += 1) {
+      await page.locator('.rail').getByRole('button').click();
+      await page.getByRole('menuitem', { name: 'Sign out' }).click();
+      await expect.poll(() => refused).toBe(i);
+    }
+    await toast.and(page.getByRole('alert')).first().waitFor();
+    await drawn(page);
+    expect(await toast.count()).toBeLessThanOrEqual(3);
+    await expect.poll(() => toast.count(), { timeout: 30_000 }).toBe(0);
+    await close();
+  });
+
+  for (const missing of [['account-menu-open'], ['account-menu-open', 'toast-region']])
+    test(`what a press opens and does not load is told with the way out, without ${missing.join(' and ')}`, async () => {
+      const { page, close } = await stage.visit({ serviceWorkers: 'block' });
+      for (const part of missing) await page.route(`**/assets/${part}-*`, (route) => route.fulfill({ status: 404 }));
+      await page.goto(`${stage.url}/`);
+      await settled(page);
+      await page.evaluate('window.loadedOnce = true');
+      const button = page.locator('.rail').getByRole('button');
+      await button.click();
+      const toast = page.locator('.toast').filter({ hasText: 'This could not be loaded' }).first();
+      // The region hides what is urgent from who hears the page until it has the focus, and says it apart.
+      const out = toast.getByRole('button', { name: 'Load the page again', includeHidden: true });
+      await out.waitFor();
+      // Nobody loads it again but who is asked: what they have typed goes with it.
+      expect(await page.evaluate('window.loadedOnce')).toBe(true);
+      await page.unrouteAll();
+      await Promise.all([page.waitForEvent('load'), out.click()]);
+      await settled(page);
+      expect(await page.evaluate('window.loadedOnce')).toBeUndefined();
+      await button.click();
+      await page.getByRole('menuitem', { name: 'Sign out' }).waitFor();
+      await close();
+    });
+
+  test('what a press opens takes the focus from nobody who has gone on before it came', async () => {
+    const { page, close } = await stage.visit({ serviceWorkers: 'block' });
+    await page.goto(`${stage.url}/`);
+    await settled(page);
+    const menuComes = await heldBack(page, 'account-menu-open');
+    const button = page.locator('.rail').getByRole('button');
+    await button.focus();
+    await page.evaluate(`window.pressed = document.activeElement`);
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('Shift+Tab');
+    await page.evaluate(`window.goneTo = document.activeElement`);
+    expect(await page.evaluate('window.goneTo.matches("a.rail-link")')).toBe(true);
+    await menuComes();
+    await cameTrue(page, '!window.pressed.isConnected');
+    await drawn(page);
+    expect(await page.getByRole('menu').count()).toBe(0);
+    expect(await page.evaluate('document.activeElement === window.goneTo')).toBe(true);
+    await button.click();
+    await page.getByRole('menu').waitFor();
+    await close();
+
+    const phone = await stage.visit({ width: 390, height: 844, serviceWorkers: 'block' });
+    await phone.page.goto(`${stage.url}/`);
+    await settled(phone.page);
+    const moreComes = await heldBack(phone.page, 'more-views');
+    const foot = phone.page.locator('.foot');
+    await foot.getByRole('button', { name: 'More' }).click();
+    await foot.getByRole('link', { name: 'Fleet' }).click();
+    await phone.page.waitForURL('**/fleet');
+    await settled(phone.page);
+    await moreComes();
+    expect(await phone.page.getByRole('dialog').count()).toBe(0);
+    await foot.getByRole('button', { name: 'More' }).click();
+    await phone.page.getByRole('dialog').waitFor();
+    await phone.close();
+  });
+
+  test('by keyboard the narration has the focus as it opens and gives it back; as it was left it takes it from nobody', async () => {
+    const { page, close } = await stage.visit();
+    await page.goto(`${stage.url}/`);
+    await settled(page);
+    await page.getByRole('button', { name: 'Open the narration' }).focus();
+    await page.keyboard.press('Enter');
+    await cameTrue(page, `document.activeElement.matches('.narration-head button')`);
+    await page.keyboard.press('Enter');
+    await cameTrue(page, `document.activeElement.matches('.narration-open')`);
+    await page.keyboard.press('Enter');
+    await page.locator('.narration').waitFor();
+    await page.reload();
+    await page.locator('.narration').waitFor();
+    await drawn(page);
+    expect(await page.evaluate('document.activeElement === document.body')).toBe(true);
+    await close();
+  });
 
   test('a machine is lost: its dots move to where the plan puts them, and nothing is loaded again', async () => {
     const { page, faults, close } = await stage.visit({ clocks: false });

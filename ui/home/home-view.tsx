@@ -1,11 +1,11 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { CheckCheck } from 'lucide-react';
-import { useId, useState } from 'react';
+import { useEffect, useId, useState } from 'react';
 import { counted, dateTime } from '../format.ts';
 import { Badge } from '../parts/badge.tsx';
 import { Button } from '../parts/button.tsx';
-import { useLater } from '../parts/later.ts';
+import { asSomebodyActs, useLater } from '../parts/later.ts';
 import { Listed } from '../parts/listed.tsx';
 import { Page } from '../parts/page.tsx';
 import { Time } from '../parts/time.tsx';
@@ -25,6 +25,8 @@ const rank = { critical: 0, warning: 1, info: 2 } as const;
 export function HomeView() {
   // All of it: the worst stands first, however old it is.
   const inbox = useAllPages('GET /v1/inbox', { query: { limit: 200 } }, { everyMs: 30_000 });
+  // The one button of some notices opens them. What does not load is told by its press.
+  useEffect(() => asSomebodyActs(() => void loadFacts().catch(() => undefined)), []);
   return (
     <Page
       title={words.title}

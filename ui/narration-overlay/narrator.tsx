@@ -1,6 +1,6 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Pause, Play, Volume2, VolumeX, X } from 'lucide-react';
-import { useEffect, useMemo, useState } from 'react';
+import { type RefObject, useEffect, useMemo, useState } from 'react';
 import { call } from '../client.ts';
 import { onEvent } from '../live.ts';
 import { Button } from '../parts/button.tsx';
@@ -18,8 +18,13 @@ const speeds = [0.75, 1, 1.5, 2] as const;
 const canSpeak = 'speechSynthesis' in globalThis;
 const prefersStill = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
 
+interface Props {
+  closeButton: RefObject<HTMLButtonElement | null>;
+  onClose: () => void;
+}
+
 /** Reflections and drops, told as they come, over whatever view is open. */
-export function Narrator({ onClose }: { onClose: () => void }) {
+export function Narrator({ closeButton, onClose }: Props) {
   const { lines, isRead, error } = useLines();
   const [followed, setFollowed] = useState('');
   const [isPaused, setPaused] = useState(prefersStill);
@@ -35,7 +40,7 @@ export function Narrator({ onClose }: { onClose: () => void }) {
     <aside className="narration" aria-label={words.title}>
       <div className="narration-head">
         <strong>{words.title}</strong>
-        <Button kind="quiet" onClick={onClose} aria-label={text.app.close}>
+        <Button ref={closeButton} kind="quiet" onClick={onClose} aria-label={text.app.close}>
           <X aria-hidden />
         </Button>
       </div>

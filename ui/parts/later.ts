@@ -1,20 +1,23 @@
 import { useCallback, useState } from 'react';
-import { text } from '../text.ts';
 import { useToasts } from './toasts.tsx';
 
 /**
- * A part that no first view needs, loaded when it is asked for. Where it does not load, a toast says so, and it can be asked for again.
+ * A part that no first view needs, loaded when it is asked for. Where it does not load, a toast says so, and has the way out: it can be
+ * asked for again, but Chromium keeps an import that failed for the life of the page, and a new build has no more what an old page asks for.
  * @param load the same function at each call
  */
 export function useLater<Part>(load: () => Promise<Part>): [part: Part | undefined, ask: () => void] {
   const [part, setPart] = useState<{ loaded: Part }>();
-  const { failed } = useToasts();
+  const { missing } = useToasts();
   const ask = useCallback(() => {
     load().then(
       (loaded) => setPart({ loaded }),
-      (err: unknown) => failed(new Error(text.states.failed, { cause: err })),
+      (err: unknown) => {
+        reportError(err);
+        missing();
+      },
     );
-  }, [load, failed]);
+  }, [load, missing]);
   return [part?.loaded, ask];
 }
 

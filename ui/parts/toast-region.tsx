@@ -44,6 +44,7 @@ function Shown() {
         <X aria-hidden />
       </Toast.Close>
       <Toast.Description className="soft" />
+      <Toast.Action className="button" />
     </Toast.Root>
   ));
 }

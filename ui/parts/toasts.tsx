@@ -1,4 +1,4 @@
-import { type ComponentType, useEffect, useState } from 'react';
+import { type ComponentType, useCallback, useEffect, useRef, useState } from 'react';
 import { Problem } from '../client.ts';
 import { text } from '../text.ts';
 import { Button } from './button.tsx';
@@ -10,7 +10,11 @@ interface Note {
   type: 'good' | 'bad';
   priority?: 'high';
   timeout?: number;
+  /** A button for what helps. */
+  actionProps?: { children: string; onClick: () => void };
 }
+
+const bad = { type: 'bad', priority: 'high', timeout: 12_000 } as const;
 
 const waiting: Note[] = [];
 let take: ((note: Note) => void) | undefined;
@@ -35,12 +39,14 @@ const toasts = {
   done: (title: string, description = '') => say({ title, description, type: 'good' }),
   /** For `onError` of a write. */
   failed: (err: Error) =>
+    say({ ...bad, title: err.message, description: err instanceof Problem ? err.mend : '' }),
+  /** A part of the page did not load. Whoever is here loads the page again, not we: what they have typed goes with it. */
+  missing: () =>
     say({
-      title: err.message,
-      description: err instanceof Problem ? err.mend : '',
-      type: 'bad',
-      priority: 'high',
-      timeout: 12_000,
+      ...bad,
+      title: text.states.failed,
+      description: text.states.missing,
+      actionProps: { children: text.app.reload, onClick: () => location.reload() },
     }),
 };
 
@@ -66,20 +72,35 @@ export function Toasts() {
 
 export const loadToasts = () => want?.();
 
+/** As the region does it. */
+const mostNotes = 3;
+const standsMs = 5_000;
+
 /** The same words in the plainest way, where the region did not load, as without a network. */
 function PlainRegion() {
-  const [notes, setNotes] = useState<readonly Note[]>([]);
-  useEffect(() => takeNotes((note) => setNotes((before) => [...before, note])), []);
+  const [notes, setNotes] = useState<ReadonlyArray<{ key: number; note: Note }>>([]);
+  const told = useRef(0);
+  const drop = useCallback((key: number) => setNotes((before) => before.filter((each) => each.key !== key)), []);
+  useEffect(
+    () =>
+      takeNotes((note) => {
+        told.current += 1;
+        const key = told.current;
+        setNotes((before) => [...before, { key, note }].slice(-mostNotes));
+        setTimeout(() => drop(key), note.timeout ?? standsMs);
+      }),
+    [drop],
+  );
   return (
     <div className="toasts">
-      {notes.map((note, i) => (
-        // oxlint-disable-next-line react/no-array-index-key -- two may say the same, and none changes its place
-        <div key={i} className="toast" data-type={note.type} role="alert">
-          <h2>{note.title}</h2>
-          <Button kind="quiet" onClick={() => setNotes(notes.filter((each) => each !== note))}>
+      {notes.map(({ key, note: { title, description, type, actionProps } }) => (
+        <div key={key} className="toast" data-type={type} role={type === 'bad' ? 'alert' : 'status'}>
+          <h2>{title}</h2>
+          <Button kind="quiet" onClick={() => drop(key)}>
             {text.app.close}
           </Button>
-          <p className="soft">{note.description}</p>
+          <p className="soft">{description}</p>
+          {actionProps && <Button {...actionProps} />}
         </div>
       ))}
     </div>

@@ -15,7 +15,7 @@ import { type Theme, useTheme } from './theme.ts';
 
 const themes: readonly Theme[] = ['auto', 'light', 'dark'];
 
-/** Who is signed in, the look, and the way out; open as it comes, since a press asked for it. */
+/** Who is signed in, the look, and the way out; open as it comes, since a press asked for it, unless whoever pressed has gone on. */
 export function OpenAccountMenu() {
   const me = useMe();
   const [theme, setTheme] = useTheme();
@@ -39,8 +39,9 @@ export function OpenAccountMenu() {
   };
   const [isOpen, setOpen] = useState(false);
   const trigger = useRef<HTMLButtonElement>(null);
-  // The button that was pressed had the focus, and is gone.
   useEffect(() => {
+    // The button that was pressed had the focus, and is gone. Where something else has it by now, it stays there.
+    if (document.activeElement !== document.body && document.activeElement !== trigger.current) return undefined;
     trigger.current?.focus({ preventScroll: true });
     const opening = requestAnimationFrame(() => setOpen(true));
     return () => cancelAnimationFrame(opening);

@@ -17,7 +17,12 @@ export function AccountMenu() {
       aria-haspopup="menu"
       aria-expanded={false}
       onClick={ask}
-      onKeyDown={({ key }) => (key === 'ArrowDown' || key === 'ArrowUp') && ask()}
+      onKeyDown={(event) => {
+        if (event.key !== 'ArrowDown' && event.key !== 'ArrowUp') return;
+        // The arrow opens the menu, and does not move the page.
+        event.preventDefault();
+        ask();
+      }}
     >
       <CircleUser aria-hidden />
       {me?.name ?? text.app.menu}

@@ -27,7 +27,7 @@ const Tour = lazy(() =>
 
 const loadMoreViews = () => import('./more-views.tsx');
 
-/** What presses on the shell open. What does not load is asked for again by the press, which then says so. */
+/** What presses on the shell open. What does not load is told by the press, which asks for it again. */
 function loadParts(): void {
   loadToasts();
   for (const load of [loadAccountMenu, loadMoreViews, loadNarrator]) load().catch(() => undefined);
@@ -67,7 +67,7 @@ export function Shell() {
         <Outlet />
       </main>
       <NarrationOverlay />
-      <Foot />
+      <Foot path={path} />
     </div>
   );
 }
@@ -120,8 +120,10 @@ function Away() {
   return <div role="status">{isLong && <p className="away">{text.app.live.away}</p>}</div>;
 }
 
-function Foot() {
+function Foot({ path }: { path: string }) {
   const [isOpen, setOpen] = useState(false);
+  // Whoever went elsewhere before it came does not want it there.
+  useEffect(() => () => setOpen(false), [path]);
   const [more, ask] = useLater(loadMoreViews);
   const rest = navigation.slice(atFoot);
   const open = () => {
