@@ -30,7 +30,10 @@ const stanzaSchema = z.object({
   // As text: a system identifier is larger than a number holds exactly.
   db: z.array(z.object({ 'system-id': z.string(), version: z.string() })).default([]),
 });
-export type ClusterBackup = z.infer<typeof backupSchema>;
+export type ClusterBackup = z.infer<typeof backupSchema> & {
+  /** When it was last read it was not whole, or what it builds on was not. */
+  isDamaged?: boolean;
+};
 
 export interface Repository {
   /** Oldest first. */
@@ -73,6 +76,19 @@ export function readRepository(json: string): Repository {
     clusterId: db?.['system-id'],
     postgresMajor: db === undefined ? undefined : Number.parseInt(db.version, 10),
   };
+}
+
+/** Labels of the backups that `pgbackrest verify` has found not to be whole. Changes that are not are of none of them. */
+export function damagedBackups(said: string): string[] {
+  return [...said.matchAll(/^\s*backup: ([\w-]+), status: (?:invalid|manifest missing)/gm)].map(([, label]) => label!);
+}
+
+/** @param damaged labels; the label of what builds on a full one begins with that one's */
+export function noteDamaged(backups: readonly ClusterBackup[], damaged: readonly string[]): ClusterBackup[] {
+  return backups.map((backup) => {
+    const isDamaged = damaged.some((label) => backup.label === label || backup.label.startsWith(`${label}_`));
+    return isDamaged ? { ...backup, isDamaged } : backup;
+  });
 }
 
 /** Each restore begins a new line of changes, which leaves those before it at some place; what came after that place is left behind. */
@@ -145,13 +161,15 @@ export function isLiving({ archive, lsn }: ClusterBackup, history: TimelineHisto
 
 /**
  * Differences to the last full one, until that is a week old, or as old as backups are kept: a moment of the oldest day that is kept
- * has a full one before it.
+ * has a full one before it. Nothing is made on one that is not whole.
  */
 export function nextBackupType(backups: readonly ClusterBackup[], keepDays: number, now: number): 'full' | 'diff' {
-  const last = backups.findLast(({ type, error }) => type === 'full' && error !== true);
+  // pgBackRest builds on the newest, whatever is wrong with it.
+  const last = backups.findLast(({ type }) => type === 'full');
+  if (last === undefined || last.error === true || last.isDamaged === true) return 'full';
   // A few hours less: the Schedule acts at a time of day, and the one of a week ago ended after it.
   const days = Math.min(7, keepDays) - 0.25;
-  return last === undefined || now - last.timestamp.stop > days * 86_400 ? 'full' : 'diff';
+  return now - last.timestamp.stop > days * 86_400 ? 'full' : 'diff';
 }
 
 /**
@@ -230,11 +248,13 @@ export function backupToRestore(
       'CONFLICT',
       `the repository is of Postgres ${postgresMajor}, and this is ${here.postgresMajor}: files go to the same major alone`,
     );
-  const found =
+  const lastOf = (some: readonly ClusterBackup[]) =>
     target.is === 'time'
       ? // Its end is told in whole seconds: the last of them counts as over.
-        whole.findLast(({ timestamp }) => timestamp.stop + 1 <= Date.parse(target.at) / 1000)
-      : whole.at(-1);
+        some.findLast(({ timestamp }) => timestamp.stop + 1 <= Date.parse(target.at) / 1000)
+      : some.at(-1);
+  // Where there is no other, one that was found damaged is tried: its files may have been brought back, and each is compared.
+  const found = lastOf(whole.filter(({ isDamaged }) => isDamaged !== true)) ?? lastOf(whole);
   if (found === undefined) {
     const first = new Date(whole[0]!.timestamp.stop * 1000).toISOString();
     throw new DomainError(

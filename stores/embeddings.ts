@@ -218,20 +218,27 @@ export function createEmbeddingStore(db: Database) {
       return rows;
     },
 
-    /** Of each agent the same share of `limit`: of the living memories that weigh most those that the model has no vector for. */
+    /**
+     * Of each agent the same share of `limit`: of the living memories that weigh most those that the model has no vector for. Where there
+     * are more agents than that, of their weightiest ones those that weigh most.
+     */
     async weightiestMissing(input: { ownerId: string; model: string; limit: number }): Promise<Unembedded[]> {
       const { rows } = await sql<Unembedded>`
         with here as materialized (select id from agents where owner_id = ${input.ownerId} and state <> 'retired')
-        select distinct on (m.owner_id, m.content_hash) m.owner_id, m.content_hash, m.text from here a
-        cross join lateral (
-          select m.owner_id, m.content_hash, m.text from memories m
-          where m.agent_id = a.id and m.owner_id = ${input.ownerId} and m.deleted_at is null and m.superseded_at is null
-          order by m.importance desc, m.seq desc
-          limit greatest(1, ${input.limit}::int / (select count(*) from here))) m
-        where not exists (select from embeddings e
-            where e.owner_id = m.owner_id and e.model = ${input.model} and e.content_hash = m.content_hash)
-          and not exists (select from unusable_texts u where u.owner_id = m.owner_id and u.model = ${input.model}
-            and u.content_hash = m.content_hash and u.marked_at > now() - interval '7 days')`.execute(db);
+        select owner_id, content_hash, text from (
+          select distinct on (m.owner_id, m.content_hash) m.owner_id, m.content_hash, m.text, m.importance from here a
+          cross join lateral (
+            select m.owner_id, m.content_hash, m.text, m.importance from memories m
+            where m.agent_id = a.id and m.owner_id = ${input.ownerId} and m.deleted_at is null and m.superseded_at is null
+            order by m.importance desc, m.seq desc
+            limit greatest(1, ${input.limit}::int / (select count(*) from here))) m
+          where not exists (select from embeddings e
+              where e.owner_id = m.owner_id and e.model = ${input.model} and e.content_hash = m.content_hash)
+            and not exists (select from unusable_texts u where u.owner_id = m.owner_id and u.model = ${input.model}
+              and u.content_hash = m.content_hash and u.marked_at > now() - interval '7 days')
+          order by m.owner_id, m.content_hash, m.importance desc
+        ) m
+        order by importance desc, content_hash limit ${input.limit}`.execute(db);
       return rows;
     },
 

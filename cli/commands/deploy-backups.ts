@@ -34,6 +34,8 @@ interface Verified {
   backups: number;
   repository: string;
   copy: { folder: string; reason: string } | null;
+  /** A backup was being made meanwhile, or the second copy brought up to date. */
+  isBusy: boolean;
 }
 interface Compared {
   tables: number;
@@ -95,9 +97,10 @@ export function deployBackupCommands(deploy: Command): void {
     .description('read every backup and every change in the repository to its last byte, and compare the second copy')
     .action((where: Where, command: Command) =>
       act<Verified>('verify', where, command, (done) => {
-        const { backups, repository, copy } = done;
+        const { backups, repository, copy, isBusy } = done;
         line(`${good('✔')} ${backups} ${backups === 1 ? 'backup is' : 'backups are'} whole in ${bold(repository)}`);
         if (copy !== null) line(copied(copy));
+        if (isBusy) line(dim('  what the second copy has is the same; what it lacks is being copied to it just now'));
       }),
     );
 

@@ -68,11 +68,14 @@ export async function backUpCluster(options: {
       await log.unlock();
       // Each week both copies are read, which may take hours: the next backups need not wait for it.
       if (made.type === 'full' && (await log.lockReading())) {
-        copy = await readWhole({ place, pgbackrest, log, progress }).catch(async (err: unknown) => {
+        const read = await readWhole({ place, pgbackrest, log, progress }).catch(async (err: unknown) => {
           if (isDomainError(err, 'BACKUP_DAMAGED')) await log.foundDamaged(id!, err.message);
           throw err;
         });
-        if (copy !== null) await tellSecondCopy(url, copy.reason);
+        if (read.copy !== null) {
+          copy = read.copy;
+          await tellSecondCopy(url, copy.reason);
+        }
       }
       const kept = new Set(after.map(({ label }) => label));
       return {
@@ -130,6 +133,14 @@ async function second(
   }
 }
 
+/** Whether the second copy is up to date. */
+interface KeptCopy {
+  /** Null: none is asked for, or `isBusy`. */
+  copy: CreatedCluster['copy'];
+  /** Whoever has the lock of backups copies what the second lacks, and tells of it. */
+  isBusy: boolean;
+}
+
 interface Reading {
   place: ClusterPlace;
   pgbackrest: Pgbackrest;
@@ -139,17 +150,18 @@ interface Reading {
 }
 
 /** The repository to its last byte, and then its second copy against it. @throws BACKUP_DAMAGED where the first is not whole */
-async function readWhole({ place, pgbackrest, log, progress }: Reading): Promise<CreatedCluster['copy']> {
+async function readWhole({ place, pgbackrest, log, progress }: Reading): Promise<KeptCopy> {
   progress('reading the repository to its last byte');
   await verifyBesideBackups(pgbackrest);
-  return second(place, progress, async () => {
+  let isBusy = false;
+  const copy = await second(place, progress, async () => {
     const rotten = await rottenInSecond(place);
     try {
       await log.lock(rotten.length === 0 ? 0 : lockWaitMs);
     } catch (err) {
-      // Whoever makes a backup copies it besides.
-      if (rotten.length === 0 && isDomainError(err, 'UNAVAILABLE')) return;
-      throw err;
+      if (rotten.length > 0 || !isDomainError(err, 'UNAVAILABLE')) throw err;
+      isBusy = true;
+      return;
     }
     try {
       await copyRepository(place, pgbackrest, { rotten });
@@ -157,6 +169,7 @@ async function readWhole({ place, pgbackrest, log, progress }: Reading): Promise
       await log.unlock();
     }
   });
+  return { copy: isBusy ? null : copy, isBusy };
 }
 
 /** A backup that is made meanwhile lets old ones go as they are read: what is missing then is looked for again. */
@@ -171,10 +184,9 @@ async function verifyBesideBackups(pgbackrest: Pgbackrest): Promise<void> {
   }
 }
 
-export interface VerifiedCluster {
+export interface VerifiedCluster extends KeptCopy {
   backups: number;
   repository: string;
-  copy: CreatedCluster['copy'];
 }
 
 /** Reads both copies; what has rotten in the second is copied anew. @throws BACKUP_DAMAGED where the first is not whole */
@@ -186,22 +198,16 @@ export async function verifyCluster(place: ClusterPlace, progress: Progress): Pr
       throw new DomainError('UNAVAILABLE', 'somebody else reads the backups of this cluster already: it takes hours');
     const pgbackrest = openPgbackrest(place);
     const { backups } = await pgbackrest.info();
-    const copy = await readWhole({ place, pgbackrest, log, progress });
+    const { copy, isBusy } = await readWhole({ place, pgbackrest, log, progress });
     if (copy !== null) await tellSecondCopy(url, copy.reason);
-    return { backups: backups.length, repository: repositoryOf(place), copy };
+    return { backups: backups.length, repository: repositoryOf(place), copy, isBusy };
   } finally {
     await log.end();
   }
 }
 
-/**
- * Brings the second copy up to date, and says of the newest backup whether it is.
- * @returns isBusy: who makes a backup has the lock, and does it besides
- */
-export async function keepSecondCopy(
-  place: ClusterPlace,
-  progress: Progress,
-): Promise<{ copy: CreatedCluster['copy']; isBusy: boolean }> {
+/** Brings the second copy up to date, and says of the newest backup whether it is. */
+export async function keepSecondCopy(place: ClusterPlace, progress: Progress): Promise<KeptCopy> {
   const url = liveUrl(place, 'soulfra');
   const log = await openBackupLog(url);
   try {

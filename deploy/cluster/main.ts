@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { type ClusterPlace, readClusterPlace } from '../../config/cluster-place.ts';
 import { backupEnvironment } from '../../config/environment.ts';
 import { backupIdSchema } from '../../domain/backups.ts';
-import { isLiving, saidBy } from '../../domain/cluster-backups.ts';
+import { type ClusterBackup, isLiving, type Repository, saidBy } from '../../domain/cluster-backups.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { answer } from '../backup/answer.ts';
 import type { Progress } from '../backup/create.ts';
@@ -76,9 +76,15 @@ async function list(place: ClusterPlace): Promise<object> {
     bytes: backup.info.repository.delta,
     dataBytes: backup.info.size,
     app: saidBy(backup, 'app') ?? null,
-    fault: backup.error === true ? 'pages are damaged' : isLiving(backup, history) ? '' : 'left behind by a restore',
+    fault: faultOf(backup, history),
   }));
   return { repository: repositoryOf(place), second: place.second, items };
+}
+
+function faultOf(backup: ClusterBackup, history: Repository['history']): string {
+  if (backup.error === true) return 'pages are damaged';
+  if (backup.isDamaged === true) return 'damaged, or what it builds on is';
+  return isLiving(backup, history) ? '' : 'left behind by a restore';
 }
 
 /**

@@ -1,8 +1,11 @@
 import { spawn } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { ClusterPlace } from '../../config/cluster-place.ts';
 import {
+  damagedBackups,
+  noteDamaged,
   readHistory,
   readRepository,
   type Repository,
@@ -11,6 +14,7 @@ import {
 } from '../../domain/cluster-backups.ts';
 import { DomainError, isDomainError } from '../../domain/errors.ts';
 import { fullDisk } from '../backup/folders.ts';
+import { readJson, writeDurably } from '../embedded/home.ts';
 import { endWithUs } from '../embedded/resolve.ts';
 
 /** Its numbers of errors, which it also ends with, that mean something to us. */
@@ -27,7 +31,7 @@ export interface Pgbackrest {
   info(repository?: string): Promise<Repository>;
   /** Names of all files of changes that an archive has, each with when it came, in seconds. @param archiveId its folder */
   changes(archiveId: string): Promise<ReadonlyMap<string, number>>;
-  /** Reads every backup and every file of changes to its last byte. @throws BACKUP_DAMAGED with what is wrong of them, UNAVAILABLE where they could not be read */
+  /** Reads every backup and every file of changes to its last byte, and notes which backups are not whole. @throws BACKUP_DAMAGED with what is wrong of them, UNAVAILABLE where they could not be read */
   verify(): Promise<void>;
   /** Words by which Postgres fetches changes while it restores a folder. */
   restoreCommand(folder: string): string;
@@ -60,7 +64,9 @@ export function openPgbackrest(place: ClusterPlace, { password }: { password?: s
     async info(repository) {
       const from = repository === undefined ? [] : [`--repo1-path=${repository}`];
       const read = readRepository(await run('info', ['--output=json', ...from]));
-      return { ...read, history: await newestHistory(read.archiveId, from) };
+      // Notes are of the files here, and do not go with a copy of them.
+      const backups = repository === undefined ? noteDamaged(read.backups, readDamaged(place)) : read.backups;
+      return { ...read, backups, history: await newestHistory(read.archiveId, from) };
     },
     async changes(archiveId) {
       const filter = ['--recurse', '--filter=[0-9A-F]{24}-[0-9a-f]{40}', '--output=json'];
@@ -75,7 +81,11 @@ export function openPgbackrest(place: ClusterPlace, { password }: { password?: s
         readRepository(await run('info', ['--output=json']));
         throw new DomainError('BACKUP_DAMAGED', err.message, { cause: err });
       });
-      if (/^status: error/m.test(said))
+      const isWhole = !/^status: error/m.test(said);
+      const damaged = damagedBackups(said);
+      // Where changes alone are wrong, or nothing could be opened, it says nothing of backups.
+      if (isWhole || damaged.length > 0) writeDamaged(place, damaged);
+      if (!isWhole)
         throw new DomainError(
           'BACKUP_DAMAGED',
           `the repository is not whole: ${said
@@ -135,3 +145,12 @@ function faultOf(command: string, code: number | string, said: string): unknown 
 }
 
 export const repositoryOf = (place: ClusterPlace) => join(place.backup, 'repo');
+
+/** Labels of the backups that were not whole when they were last read: pgBackRest itself keeps nothing of that. */
+const damagedIn = (place: ClusterPlace) => join(repositoryOf(place), 'damaged.json');
+const readDamaged = (place: ClusterPlace) => readJson<string[]>(damagedIn(place)) ?? [];
+
+function writeDamaged(place: ClusterPlace, labels: readonly string[]): void {
+  if (labels.length === 0) rmSync(damagedIn(place), { force: true });
+  else writeDurably(damagedIn(place), `${JSON.stringify(labels)}\n`, 0o600);
+}

@@ -7,7 +7,7 @@ import type { ClusterPlace } from '../../config/cluster-place.ts';
 import { clusterIdOf, isLetGo, stanza } from '../../domain/cluster-backups.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { fullDisk, needRoom, syncFolder } from '../backup/folders.ts';
-import { writeText } from '../embedded/home.ts';
+import { writeDurably, writeText } from '../embedded/home.ts';
 import { type Pgbackrest, repositoryOf } from './pgbackrest.ts';
 
 /**
@@ -57,7 +57,9 @@ export async function copyRepository(
   if (second === null) return copied;
   try {
     const repository = repositoryOf(place);
-    const made = await mustBeOurs(place, second);
+    const { made, isNew } = await mustBeOurs(place, second);
+    // Before the first file of it: a killed execution is gone on with, and is no stranger's.
+    if (isNew) markMade(repository, made);
     const before = rotten === undefined ? readSeen(repository, made) : {};
     const anew = new Set(rotten);
     const { here, there, seen } = await changedSince(repository, second, before);
@@ -102,11 +104,13 @@ export async function copyRepository(
 /**
  * Compares every byte of what both have, once the first was read whole. Reads alone, so backups are made and copied beside it.
  * @returns files that are other ones in the second, for `copyRepository`
+ * @throws as `copyRepository` where the second is not there, or is another's: nothing was compared then
  */
 export async function rottenInSecond(place: ClusterPlace): Promise<string[]> {
   const { second } = place;
   const rotten: string[] = [];
   if (second === null) return rotten;
+  await mustBeOurs(place, second);
   const repository = repositoryOf(place);
   for (const { path } of await filesIn(repository))
     if (!isPart(path) && !isIndex(path) && (await isSame(join(repository, path), join(second, path))) === false)
@@ -115,7 +119,7 @@ export async function rottenInSecond(place: ClusterPlace): Promise<string[]> {
 }
 
 /** What lies there is deleted where it is not in the first: so nothing is touched that the first has not made. */
-async function mustBeOurs(place: ClusterPlace, second: string): Promise<Made> {
+async function mustBeOurs(place: ClusterPlace, second: string): Promise<{ made: Made; isNew: boolean }> {
   const repository = repositoryOf(place);
   if (!existsSync(join(repository, heart)))
     throw new DomainError('CONFLICT', `${repository} holds no repository: nothing is copied to ${second}`);
@@ -134,15 +138,12 @@ async function mustBeOurs(place: ClusterPlace, second: string): Promise<Made> {
       'CONFLICT',
       `${second} (backup.to of fleet.yaml) holds what this repository did not put there: after a loss bring it back (soulfra deploy restore --second); else move that elsewhere, or name another folder`,
     );
-  if (isKnown) return made;
-  // Before the first file of it: a killed execution is gone on with, and is no stranger's.
-  const fresh: Made = { to: second, clusterId, filled: false };
-  markMade(repository, fresh);
-  return fresh;
+  return isKnown ? { made, isNew: false } : { made: { to: second, clusterId, filled: false }, isNew: true };
 }
 
+/** Without it what lies in the second is a stranger's. */
 function markMade(repository: string, made: Made): void {
-  writeText(markOf(repository), `${JSON.stringify(made)}\n`, 0o600);
+  writeDurably(markOf(repository), `${JSON.stringify(made)}\n`, 0o600);
 }
 
 /** What a disk has of itself is left out. */
@@ -221,8 +222,18 @@ const settledMs = 5_000;
 function readSeen(repository: string, made: Made): Folders {
   const file = seenIn(repository);
   if (!existsSync(file) || !made.filled) return {};
-  const { of, folders } = JSON.parse(readFileSync(file, 'utf8')) as Seen;
-  return of.to === made.to && of.clusterId === made.clusterId ? folders : {};
+  const seen = parsedSeen(readFileSync(file, 'utf8'));
+  return seen?.of.to === made.to && seen.of.clusterId === made.clusterId ? seen.folders : {};
+}
+
+/** @returns undefined: a power cut has left it without its content. What it spares is done once more */
+function parsedSeen(text: string): Seen | undefined {
+  try {
+    return JSON.parse(text) as Seen;
+  } catch (err) {
+    if (err instanceof SyntaxError) return undefined;
+    throw err;
+  }
 }
 
 function writeSeen(repository: string, { of: { to, clusterId }, folders }: Seen): void {

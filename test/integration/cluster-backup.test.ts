@@ -1,5 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -90,15 +100,63 @@ describe.skipIf(lacksClusterPrograms('backups of a deployment by pgBackRest'))('
         await client.end();
       }
     };
+    const told = async () =>
+      (await stage.query<{ reason: string }>('select copy_reason as reason from backups order by id desc limit 1'))[0]!
+        .reason;
     await holding('repositoryReading', async () => {
       expect(await stage.refused('verify')).toMatchObject({ code: 'UNAVAILABLE' });
       expect(await stage.done('copy')).toMatchObject({ copy: { reason: '' }, isBusy: false });
     });
     await holding('backup', async () => {
       expect(await stage.done('copy')).toEqual({ copy: null, isBusy: true });
-      expect(await stage.done('verify')).toMatchObject({ copy: { reason: '' } });
+      // Compared as far as it goes; who has the lock brings it up to date.
+      expect(await stage.done<VerifiedCluster>('verify')).toMatchObject({ copy: null, isBusy: true });
+      renameSync(stage.second, `${stage.second}.kept`);
+      const away = { reason: expect.stringMatching(/mount its disk/) };
+      expect(await stage.done<VerifiedCluster>('verify')).toMatchObject({ copy: away, isBusy: false });
+      expect(await told()).toMatch(/mount its disk/);
+      renameSync(`${stage.second}.kept`, stage.second);
+      // Nobody has looked what it lacks.
+      await stage.done('verify');
+      expect(await told()).toMatch(/mount its disk/);
     });
+    expect(await stage.done<VerifiedCluster>('verify')).toMatchObject({ copy: { reason: '' }, isBusy: false });
+    expect(await told()).toBe('');
   }, 120_000);
+
+  test('does not count on a backup that was read and is damaged, until it was read and is whole', async () => {
+    const listed = async () =>
+      (await stage.done<{ items: { label: string; type: string; fault: string }[] }>('list')).items;
+    const full = (await listed()).find(({ type }) => type === 'full')!;
+    const folder = join('backup/soulfra', full.label);
+    const repository = stage.data('backup/repo');
+    const [largest] = readdirSync(join(repository, folder), { recursive: true, encoding: 'utf8' })
+      .map((name) => join(folder, name))
+      .filter((name) => !/backup\.manifest/.test(name) && statSync(join(repository, name)).isFile())
+      .toSorted((a, b) => statSync(join(repository, b)).size - statSync(join(repository, a)).size);
+    const rotten = readFileSync(join(repository, largest!));
+    rotten.writeUInt8(rotten.readUInt8(100) ^ 1, 100);
+    writeFileSync(join(repository, largest!), rotten);
+    expect(await stage.refused('verify')).toMatchObject({
+      code: 'BACKUP_DAMAGED',
+      message: expect.stringContaining(`${full.label}, status: invalid`),
+    });
+    const builtOn = (label: string) => label.startsWith(full.label);
+    expect((await listed()).map(({ label, fault }) => [builtOn(label), fault !== ''])).toEqual([
+      [true, true],
+      [true, true],
+    ]);
+    // Made, and told of: the older one is still there.
+    expect(await stage.refused('create')).toMatchObject({ code: 'BACKUP_DAMAGED' });
+    const [next, ...older] = await listed();
+    expect(next).toMatchObject({ type: 'full', fault: '' });
+    expect(older.map(({ fault }) => fault)).not.toContain('');
+    expect((await stage.done<CreatedCluster>('create')).type).toBe('diff');
+    // The second copy has it as it was.
+    copyFileSync(join(stage.second, largest!), join(repository, largest!));
+    expect(await stage.done<VerifiedCluster>('verify')).toMatchObject({ backups: 4, copy: { reason: '' } });
+    expect((await listed()).map(({ fault }) => fault)).toEqual(['', '', '', '']);
+  }, 180_000);
 
   test('is restored by a drill up to the last row while others write, and leaves nothing behind', async () => {
     await stage.grant('second');

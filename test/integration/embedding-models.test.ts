@@ -156,6 +156,19 @@ test('where much is to be embedded the first globe is of what weighs most, and t
   await sql`delete from globes`.execute(store.db);
 });
 
+test('where there are more agents than are asked for, those whose weightiest weigh most come first', async () => {
+  await store.apply({ ...testFleet({ light: 3 }), embeddings: { kind: 'built-in' } });
+  // The weight of the n-th is n + 1.
+  const memories = ['light-001', 'light-002', 'light-003'].flatMap((id, n) => plainMemories([id], 1, told + 1 + n));
+  const light = memories.map((memory, n) => ({ ...memory, importance: n + 1 }));
+  told += 3;
+  await createMemoryStore(store.db).add(testOwner, light);
+  const asked = async (limit: number) =>
+    (await embeddings.weightiestMissing({ ownerId: testOwner, model: builtInModel, limit })).map(({ text }) => text);
+  expect(await asked(2)).toEqual([light[2]!.text, light[1]!.text]);
+  expect(await asked(9)).toHaveLength(3);
+});
+
 test('an old model that is gone does not keep the new one from following it', async () => {
   await remember(5);
   await run();

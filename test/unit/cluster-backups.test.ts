@@ -2,9 +2,11 @@ import { describe, expect, test } from 'vitest';
 import {
   annotationsOf,
   backupToRestore,
+  damagedBackups,
   firstGap,
   isLiving,
   nextBackupType,
+  noteDamaged,
   readHistory,
   readRepository,
   type Repository,
@@ -71,6 +73,51 @@ test('a full one is made first, after a week, and as often as backups are let go
   expect(nextBackupType(three.backups, 1, begin + day)).toBe('full');
   const damaged = readRepository(written([{ label: 'F', type: 'full', stop: begin, error: true }]));
   expect(nextBackupType(damaged.backups, 7, begin + 60)).toBe('full');
+});
+
+describe('what was read and was not whole', () => {
+  const both = readRepository(
+    written([
+      { label: '20261101-013000F', type: 'full', stop: begin },
+      { label: '20261102-013000F', type: 'full', stop: begin + day },
+      { label: '20261102-013000F_20261103-013000D', type: 'diff', stop: begin + 2 * day },
+    ]),
+  );
+  const [older, newer] = both.backups.map(({ label }) => label);
+  const noted = (...labels: string[]) => noteDamaged(both.backups, labels);
+
+  test('is what pgBackRest names, and not changes', () => {
+    const said = [
+      'stanza: soulfra',
+      'status: error',
+      '  archiveId: 18-1, total WAL checked: 5, total valid WAL: 4',
+      '    missing: 0, checksum invalid: 1, size invalid: 0, other: 0',
+    ];
+    expect(damagedBackups(said.join('\n'))).toEqual([]);
+    const backups = [
+      `  backup: ${older}, status: invalid, total files checked: 9, total valid files: 8`,
+      '    missing: 0, checksum invalid: 1, size invalid: 0, other: 0',
+      '  backup: 20261102-013000F_20261103-013000D, status: manifest missing, total files checked: 0, total valid files: 0',
+    ];
+    expect(damagedBackups([...said, ...backups].join('\n'))).toEqual([older, '20261102-013000F_20261103-013000D']);
+    expect(damagedBackups('status: error\n  backup: 20261101-013000F, status: in-progress, total')).toEqual([]);
+  });
+
+  test('is built on by nothing, even where an older full one is whole', () => {
+    expect(nextBackupType(noted(), 7, begin + 2 * day)).toBe('diff');
+    expect(nextBackupType(noted(newer!), 7, begin + 2 * day)).toBe('full');
+    expect(nextBackupType(noted(older!), 7, begin + 2 * day)).toBe('diff');
+    expect(nextBackupType(noted('20261102-013000F_20261103-013000D'), 7, begin + 2 * day)).toBe('diff');
+  });
+
+  test('is restored from only where there is nothing else, with all that builds on it', () => {
+    const from = (backups: ClusterBackup[], to: string) =>
+      backupToRestore({ ...both, backups }, restoreTargetOf(to, begin + 9 * day), here).label;
+    expect(from(noted(newer!), 'latest')).toBe(older);
+    expect(from(noted('20261102-013000F_20261103-013000D'), 'latest')).toBe(newer);
+    expect(from(noted(older!), 'latest')).toBe('20261102-013000F_20261103-013000D');
+    expect(from(noted(older!), new Date((begin + day / 2) * 1000).toISOString())).toBe(older);
+  });
 });
 
 test('gone by age is a backup that is not listed, and changes before the first that the oldest needs; all else is lost', () => {

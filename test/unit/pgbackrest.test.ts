@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -36,6 +36,21 @@ async function verified(ends: { verify: string; info?: string }): Promise<ErrorC
       (err: { code: ErrorCode }) => err.code,
     );
 }
+
+test('which backups are not whole is noted until they are read and are', async () => {
+  mkdirSync(join(work, 'repo'));
+  const notes = join(work, 'repo/damaged.json');
+  const noted = () => JSON.parse(readFileSync(notes, 'utf8')) as unknown;
+  const invalid = 'echo "  backup: 20261101-013000F, status: invalid, total files checked: 2"';
+  expect(await verified({ verify: `echo "status: error"; ${invalid}` })).toBe('BACKUP_DAMAGED');
+  expect(noted()).toEqual(['20261101-013000F']);
+  // Neither of these has looked at it.
+  await verified({ verify: 'kill -TERM $$' });
+  await verified({ verify: 'echo "status: error"; echo "  No usable backup.info file"' });
+  expect(noted()).toEqual(['20261101-013000F']);
+  expect(await verified({ verify: 'true' })).toBe('whole');
+  expect(existsSync(notes)).toBe(false);
+});
 
 test('damage is what it says of content, and not that it was ended or could not read', async () => {
   expect(await verified({ verify: 'echo "status: ok"' })).toBe('whole');

@@ -101,6 +101,37 @@ test('what is the same in both is not copied, nor asked of, a second time', asyn
   expect(asked).toBe(0);
 });
 
+test('what was seen is looked at once more where a power cut has left nothing of it', async () => {
+  makeRepository();
+  const again = async () => {
+    await keepTime();
+    return copy();
+  };
+  await copy();
+  await again();
+  for (const left of ['', '\0'.repeat(100)]) {
+    writeFileSync(first('second-copy.seen.json'), left);
+    expect(await again()).toMatchObject({ files: 0, removed: 0 });
+    expect(JSON.parse(readFileSync(first('second-copy.seen.json'), 'utf8'))).toHaveProperty('folders.archive');
+  }
+});
+
+test('nothing is compared with a second that is not there, or is another one', async () => {
+  makeRepository();
+  // Nor is a first copy taken for one that was made.
+  expect(await rottenInSecond(place)).toEqual([]);
+  expect(existsSync(first('second-copy.json'))).toBe(false);
+  await copy();
+  expect(await rottenInSecond(place)).toEqual([]);
+  rmSync(second(), { recursive: true });
+  await expect(rottenInSecond(place)).rejects.toThrow(/is not there: mount its disk/);
+  mkdirSync(second());
+  await expect(rottenInSecond(place)).rejects.toThrow(/filled once and is empty now: mount its disk/);
+  write(second('other'), 'of others');
+  rmSync(first('second-copy.json'));
+  await expect(rottenInSecond(place)).rejects.toThrow(/did not put there/);
+});
+
 test('what comes, goes and is written anew is found in a folder that was seen', async () => {
   makeRepository();
   for (let times = 0; times < 3; times += 1) {
