@@ -77,7 +77,11 @@ function Editor({ living }: { living: Answer<'GET /v1/fleet/files'> }) {
         </p>
       )}
       <div className="form-acts">
-        <Button kind={changes ? 'plain' : 'main'} disabled={trial.isPending || madeOf.etag === undefined} onClick={() => trial.mutate()}>
+        <Button
+          kind={changes ? 'plain' : 'main'}
+          disabled={trial.isPending || madeOf.etag === undefined}
+          onClick={() => trial.mutate()}
+        >
           {words.look}
         </Button>
         <Button
