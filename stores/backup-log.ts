@@ -101,7 +101,10 @@ export async function openBackupLog(url: string) {
 
     /** Of one that is done: when it was read, it was not whole. */
     async foundDamaged(id: string, reason: string): Promise<void> {
-      await client.query(`update backups set state = 'failed', reason = $2 where id = $1`, [id, reason]);
+      await client.query(
+        `update backups set state = 'failed', reason = $2, bytes = null, row_count = null where id = $1`,
+        [id, reason],
+      );
     },
 
     async drillBegun(id: string, backupId: string): Promise<void> {

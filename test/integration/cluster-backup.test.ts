@@ -147,7 +147,15 @@ describe.skipIf(lacksClusterPrograms('backups of a deployment by pgBackRest'))('
       [true, true],
     ]);
     // Made, and told of: the older one is still there.
-    expect(await stage.refused('create')).toMatchObject({ code: 'BACKUP_DAMAGED' });
+    expect(await stage.refused('create')).toMatchObject({
+      code: 'BACKUP_DAMAGED',
+      message: expect.stringContaining('status: invalid'),
+    });
+    expect(
+      await stage.query(
+        "select state, reason like '%status: invalid%' as damaged from backups order by started_at desc limit 1",
+      ),
+    ).toEqual([{ state: 'failed', damaged: true }]);
     const [next, ...older] = await listed();
     expect(next).toMatchObject({ type: 'full', fault: '' });
     expect(older.map(({ fault }) => fault)).not.toContain('');
