@@ -90,7 +90,8 @@ describe.skipIf(lacksBrowser('the views in a browser'))('each view', () => {
     page.on('request', (request) => asked.push(request.url()));
     await page.goto(`${stage.url}/`);
     await settled(page);
-    const later = () => asked.filter((url) => /\/(?:account-menu-open|more-views|narrator|toast-region|facts)-/.test(url));
+    const later = () =>
+      asked.filter((url) => /\/(?:account-menu-open|more-views|narrator|toast-region|facts)-/.test(url));
     expect(later()).toEqual([]);
     await page.locator('.rail').getByRole('button').focus();
     await page.keyboard.press('Enter');

@@ -38,8 +38,7 @@ function say(note: Note): void {
 const toasts = {
   done: (title: string, description = '') => say({ title, description, type: 'good' }),
   /** For `onError` of a write. */
-  failed: (err: Error) =>
-    say({ ...bad, title: err.message, description: err instanceof Problem ? err.mend : '' }),
+  failed: (err: Error) => say({ ...bad, title: err.message, description: err instanceof Problem ? err.mend : '' }),
   /** A part of the page did not load. Whoever is here loads the page again, not we: what they have typed goes with it. */
   missing: () =>
     say({
