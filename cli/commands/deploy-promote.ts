@@ -24,7 +24,10 @@ interface Ways {
  * All of it is told before the first backup begins: that one may take hours, and the other machines have to be moved over meanwhile.
  * It is the first one all the same where the backup fails: that is told, and nothing undone.
  */
-export async function promoteHere(args: readonly string[], { promote, backUp, say, sayJson }: Ways): Promise<void> {
+export async function promoteAndBackUp(
+  args: readonly string[],
+  { promote, backUp, say, sayJson }: Ways,
+): Promise<void> {
   const done = await promote(['promote', ...args]);
   const { folder, from, to, machine, loss, missingSince, url } = done;
   if (machine !== to) {

@@ -5,7 +5,7 @@ import { bold, dim, good, line, printJson } from '../output.ts';
 import { outputOf } from '../program.ts';
 import { deployBackupCommands } from './deploy-backups.ts';
 import { argumentsOf, deployProgram, type Machines, placed, tellMachines, type Where } from './deploy-place.ts';
-import { promoteHere } from './deploy-promote.ts';
+import { promoteAndBackUp } from './deploy-promote.ts';
 
 interface FileChange {
   path: string;
@@ -142,7 +142,7 @@ function promoteCommand(promote: Command): void {
         ...(oldIsOff ? ['--old-is-off'] : []),
       ];
       const onProgress = (text: string) => line(dim(`  ${text}`));
-      await promoteHere(['--out', resolve(out), ...asked], {
+      await promoteAndBackUp(['--out', resolve(out), ...asked], {
         promote: (args) => runPart(deployProgram, args, { quiet: json, onProgress }),
         backUp: (args) => runPart(deployProgram, args, { quiet: json }),
         say: json ? () => undefined : line,

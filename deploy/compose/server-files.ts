@@ -28,7 +28,7 @@ export function postgresConf({ ports }: DeploySite, places: Places): string {
     max_wal_senders: 10,
     max_replication_slots: 10,
     // A standby that is away for long must not fill the primary's disk; it is then made anew. At rest a file of 16 MB a minute is
-    // handed on, so this is half a day.
+    // handed on, so this is some 8 hours.
     max_slot_wal_keep_size: quoted('8GB'),
     // A cut line is noticed by both ends before anybody gives up waiting for a commit.
     wal_sender_timeout: quoted('15s'),

@@ -2,7 +2,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { Command } from 'commander';
 import { expect, test } from 'vitest';
 import { deployCommands } from '../../cli/commands/deploy.ts';
-import { type Promoted, promoteHere } from '../../cli/commands/deploy-promote.ts';
+import { type Promoted, promoteAndBackUp } from '../../cli/commands/deploy-promote.ts';
 
 const done: Promoted = {
   folder: '/srv/kit',
@@ -19,7 +19,7 @@ async function told(promoted: Promoted, backup: Promise<unknown> = Promise.resol
   const before: string[] = [];
   const json: object[] = [];
   const asked: string[][] = [];
-  await promoteHere(['--out', '/srv/kit'], {
+  await promoteAndBackUp(['--out', '/srv/kit'], {
     promote: (args) => {
       asked.push(args);
       return Promise.resolve(promoted);
